@@ -1,0 +1,340 @@
+"""The tables, as SQLAlchemy typed models. `alembic/` holds the same as migrations.
+
+Times are stored as UTC and come back aware on every database (`UtcDateTime`). The log tables
+(`leaf`, `checkpoint`) refuse UPDATE and DELETE by triggers that the first migration makes.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any, ClassVar
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    CheckConstraint,
+    DateTime,
+    Dialect,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    SmallInteger,
+    String,
+    Text,
+    TypeDecorator,
+    UniqueConstraint,
+)
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+# SQLite gives rowids only to INTEGER PRIMARY KEY; PostgreSQL needs eight bytes.
+Id = BigInteger().with_variant(Integer(), "sqlite")
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """An aware datetime. A naive one is a programming error and is refused."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError("a time without a zone cannot be stored")
+        return value.astimezone(UTC)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+class Base(DeclarativeBase):
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+    type_annotation_map: ClassVar[dict[Any, Any]] = {
+        datetime: UtcDateTime(),
+        dict[str, Any]: JSON(),
+        bytes: LargeBinary(),
+    }
+
+
+class ClipRow(Base):
+    """The ledger: one row a clip, what is known of it and when to look at it again.
+
+    `scanned_etag` is the version that `outcome` speaks of; it differs from `etag` while the
+    newest version waits for its scan.
+    """
+
+    __tablename__ = "clip"
+
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    key: Mapped[str] = mapped_column(Text, unique=True)
+    etag: Mapped[str] = mapped_column(Text)
+    size: Mapped[int] = mapped_column(BigInteger)
+    modified: Mapped[datetime]
+    platform_id: Mapped[str | None] = mapped_column(Text)
+    created: Mapped[datetime | None]
+    channel: Mapped[str | None] = mapped_column(Text)
+    visibility: Mapped[str | None] = mapped_column(String(32))
+    views: Mapped[int | None] = mapped_column(BigInteger)
+
+    scanned_etag: Mapped[str | None] = mapped_column(Text)
+    scanned_at: Mapped[datetime | None]
+    scanned_run: Mapped[str | None] = mapped_column(ForeignKey("run.id"))
+    list_set: Mapped[str | None] = mapped_column(String(64))
+    outcome: Mapped[str | None] = mapped_column(String(16))
+    reason: Mapped[str | None] = mapped_column(String(32))
+    coverage: Mapped[float | None]
+    attempts: Mapped[int] = mapped_column(default=0)
+    retry_at: Mapped[datetime | None]
+
+    __table_args__ = (Index(None, "retry_at"), Index(None, "scanned_run"))
+
+
+class FingerprintRow(Base):
+    """What a clip is remembered by: one row a clip and recipe. `frames` is packed, see db.packing."""
+
+    __tablename__ = "fingerprint"
+
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    clip_id: Mapped[int] = mapped_column(ForeignKey("clip.id"))
+    etag: Mapped[str] = mapped_column(Text)
+    md5: Mapped[str] = mapped_column(String(32))
+    sha1: Mapped[str] = mapped_column(String(40))
+    sha256: Mapped[str] = mapped_column(String(64))
+    size: Mapped[int] = mapped_column(BigInteger)
+    duration: Mapped[float | None]
+    seen: Mapped[float]
+    sampling: Mapped[str | None] = mapped_column(String(16))
+    trouble: Mapped[str | None] = mapped_column(String(32))
+    recipe: Mapped[str] = mapped_column(String(64))
+    frames: Mapped[bytes]
+    made_at: Mapped[datetime]
+
+    __table_args__ = (UniqueConstraint("clip_id", "recipe"), Index(None, "recipe"))
+
+
+class RunRow(Base):
+    """One execution of the job."""
+
+    __tablename__ = "run"
+
+    id: Mapped[str] = mapped_column(String(32), primary_key=True)
+    kind: Mapped[str] = mapped_column(String(16))
+    selection: Mapped[dict[str, Any]]
+    status: Mapped[str] = mapped_column(String(16))
+    started_at: Mapped[datetime]
+    ended_at: Mapped[datetime | None]
+    software: Mapped[str] = mapped_column(String(32))
+    recipes: Mapped[dict[str, Any]]
+    list_set: Mapped[str | None] = mapped_column(String(64))
+    lists: Mapped[dict[str, Any]]
+    listed: Mapped[int] = mapped_column(default=0)
+    skipped_unchanged: Mapped[int] = mapped_column(default=0)
+    quarantined: Mapped[int] = mapped_column(default=0)
+    canary: Mapped[str] = mapped_column(String(16), default="pending")
+    summary: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    exit_code: Mapped[int | None]
+
+    __table_args__ = (
+        CheckConstraint(
+            "status in ('running', 'finished', 'stopped', 'failed', 'interrupted')", name="status"
+        ),
+    )
+
+
+class WorkRow(Base):
+    """One clip's turn in one run: waiting, leased with its shard to a worker, or done."""
+
+    __tablename__ = "work"
+
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    run_id: Mapped[str] = mapped_column(ForeignKey("run.id"))
+    clip_id: Mapped[int] = mapped_column(ForeignKey("clip.id"))
+    shard: Mapped[int]
+    state: Mapped[str] = mapped_column(String(8), default="waiting")
+    worker: Mapped[str | None] = mapped_column(String(64))
+    leased_at: Mapped[datetime | None]
+    deaths: Mapped[int] = mapped_column(SmallInteger, default=0)
+    etag: Mapped[str | None] = mapped_column(Text)
+    outcome: Mapped[str | None] = mapped_column(String(16))
+    reason: Mapped[str | None] = mapped_column(String(32))
+    seconds: Mapped[float | None]
+
+    __table_args__ = (
+        UniqueConstraint("run_id", "clip_id"),
+        Index(None, "run_id", "state", "shard"),
+        CheckConstraint("state in ('waiting', 'leased', 'done')", name="state"),
+        CheckConstraint("(state = 'done') = (outcome is not null)", name="outcome"),
+    )
+
+
+class ListRow(Base):
+    """A partner's hash list and which of its versions acts, if any."""
+
+    __tablename__ = "list"
+
+    name: Mapped[str] = mapped_column(String(64), primary_key=True)
+    created_at: Mapped[datetime]
+    active_version: Mapped[int | None]
+    previous_version: Mapped[int | None]
+    action: Mapped[str] = mapped_column(String(16), default="quarantine")
+    distance: Mapped[int | None]
+
+
+class ListVersionRow(Base):
+    """One imported, immutable state of a list."""
+
+    __tablename__ = "list_version"
+
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    list_name: Mapped[str] = mapped_column(ForeignKey("list.name"))
+    version: Mapped[int]
+    source: Mapped[str] = mapped_column(Text)
+    sha256: Mapped[str] = mapped_column(String(64))
+    format: Mapped[str] = mapped_column(String(16))
+    imported_at: Mapped[datetime]
+    imported_by: Mapped[str] = mapped_column(Text)
+    entries: Mapped[int]
+    hashes: Mapped[int]
+    rejected: Mapped[int]
+    algorithms: Mapped[dict[str, Any]]
+
+    __table_args__ = (UniqueConstraint("list_name", "version"),)
+
+
+class EntryRow(Base):
+    __tablename__ = "entry"
+
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    version_id: Mapped[int] = mapped_column(ForeignKey("list_version.id"))
+    entry_id: Mapped[str] = mapped_column(Text)
+    media: Mapped[str] = mapped_column(String(8))
+    classification: Mapped[str | None] = mapped_column(Text)
+    extra: Mapped[dict[str, Any] | None]
+
+    __table_args__ = (UniqueConstraint("version_id", "entry_id"),)
+
+
+class EntryHashRow(Base):
+    __tablename__ = "entry_hash"
+
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    entry: Mapped[int] = mapped_column(ForeignKey("entry.id"))
+    algorithm: Mapped[str] = mapped_column(String(8))
+    bits: Mapped[bytes]
+    timestamp: Mapped[float | None]
+    quality: Mapped[int | None] = mapped_column(SmallInteger)
+
+    __table_args__ = (Index(None, "entry"),)
+
+
+class DisabledEntryRow(Base):
+    """An entry that must not act, in whatever version of its list it appears."""
+
+    __tablename__ = "disabled_entry"
+
+    list_name: Mapped[str] = mapped_column(ForeignKey("list.name"), primary_key=True)
+    entry_id: Mapped[str] = mapped_column(Text, primary_key=True)
+    reason: Mapped[str] = mapped_column(Text)
+    disabled_at: Mapped[datetime]
+    disabled_by: Mapped[str] = mapped_column(Text)
+
+
+class MatchRow(Base):
+    __tablename__ = "match"
+
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    run_id: Mapped[str] = mapped_column(ForeignKey("run.id"))
+    clip_id: Mapped[int] = mapped_column(ForeignKey("clip.id"))
+    etag: Mapped[str] = mapped_column(Text)
+    list_name: Mapped[str] = mapped_column(ForeignKey("list.name"))
+    version: Mapped[int]
+    entry_id: Mapped[str] = mapped_column(Text)
+    classification: Mapped[str | None] = mapped_column(Text)
+    kind: Mapped[str] = mapped_column(String(16))
+    action: Mapped[str] = mapped_column(String(16))
+    algorithm: Mapped[str] = mapped_column(String(8))
+    distance: Mapped[int]
+    start: Mapped[float]
+    end: Mapped[float]
+    frames: Mapped[int]
+    variant: Mapped[str] = mapped_column(String(16))
+
+    __table_args__ = (Index(None, "clip_id"), Index(None, "run_id"))
+
+
+class CaseRow(Base):
+    """A clip taken into custody. `id` is keyed: it says nothing of the clip to who lacks the key."""
+
+    __tablename__ = "case"
+
+    id: Mapped[str] = mapped_column(String(32), primary_key=True)
+    clip_id: Mapped[int] = mapped_column(ForeignKey("clip.id"))
+    run_id: Mapped[str] = mapped_column(ForeignKey("run.id"))
+    clip_key: Mapped[str] = mapped_column(Text)
+    etag: Mapped[str] = mapped_column(Text)
+    size: Mapped[int] = mapped_column(BigInteger)
+    sha256: Mapped[str] = mapped_column(String(64))
+    state: Mapped[str] = mapped_column(String(16))
+    detected_at: Mapped[datetime]
+    vault_key: Mapped[str] = mapped_column(Text)
+    sealed_size: Mapped[int | None] = mapped_column(BigInteger)
+    sealed_sha256: Mapped[str | None] = mapped_column(String(64))
+    verified_at: Mapped[datetime | None]
+    removed_at: Mapped[datetime | None]
+    attempts: Mapped[int] = mapped_column(default=0)
+    problem: Mapped[str | None] = mapped_column(Text)
+
+    __table_args__ = (
+        UniqueConstraint("clip_id", "etag"),
+        Index(None, "state"),
+        CheckConstraint(
+            "state in ('detected', 'sealed', 'verified', 'removed', 'lost')", name="state"
+        ),
+    )
+
+
+class LeafRow(Base):
+    """One entry of the audit log; `seq` counts from 0 without gaps."""
+
+    __tablename__ = "leaf"
+
+    seq: Mapped[int] = mapped_column(Id, primary_key=True, autoincrement=False)
+    at: Mapped[datetime]
+    kind: Mapped[str] = mapped_column(String(32))
+    body: Mapped[bytes]
+    hash: Mapped[bytes]
+
+    __table_args__ = (Index(None, "kind"),)
+
+
+class TreeHeadRow(Base):
+    """The one row that every append locks: the log's size and the roots of its perfect subtrees."""
+
+    __tablename__ = "tree_head"
+
+    id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    size: Mapped[int] = mapped_column(BigInteger)
+    frontier: Mapped[bytes]
+
+
+class CheckpointRow(Base):
+    """A signed statement of the log's size and root hash."""
+
+    __tablename__ = "checkpoint"
+
+    size: Mapped[int] = mapped_column(Id, primary_key=True, autoincrement=False)
+    root: Mapped[bytes]
+    note: Mapped[str] = mapped_column(Text)
+    made_at: Mapped[datetime]

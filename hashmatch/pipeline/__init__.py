@@ -1,0 +1,1 @@
+"""The job: plan, scan, engine, run."""
