@@ -1,0 +1,88 @@
+"""What every command shares: settings, database, keyed names, and how results are shown.
+
+stdout is data, stderr is for people. Everything is made at first use, so that `--help` and commands
+that hash nothing stay fast.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from hashmatch.audit.names import KeyedNames
+    from hashmatch.config import Settings
+    from hashmatch.db.session import Database
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+class App:
+    """The command line's context. `config` is the path given by --config, or None."""
+
+    def __init__(self, config: Path | None = None) -> None:
+        self.config = config
+
+    @cached_property
+    def settings(self) -> Settings:
+        from hashmatch import config
+
+        return config.load(self.config)
+
+    @cached_property
+    def db(self) -> Database:
+        """The database, reached and of this code's revision."""
+        from hashmatch.db.session import Database
+
+        db = Database.connect(self.settings.database.url, self.settings.home)
+        db.check_revision()
+        return db
+
+    @cached_property
+    def names(self) -> KeyedNames:
+        from hashmatch.audit.keys import load_id_key
+        from hashmatch.audit.names import KeyedNames
+
+        return KeyedNames(load_id_key(self.settings.path(self.settings.audit.id_key)))
+
+
+pass_app = click.make_pass_decorator(App)
+
+
+def json_option(command: Command) -> Command:
+    """`--json`, as the argument as_json."""
+    return click.option("--json", "as_json", is_flag=True, help="Print JSON for other programs.")(
+        command
+    )
+
+
+def emit_json(value: Any) -> None:
+    """One JSON document on stdout."""
+    click.echo(json.dumps(value, indent=2, ensure_ascii=False, default=str))
+
+
+def tell(text: str) -> None:
+    """A line for people, on stderr."""
+    click.echo(text, err=True)
+
+
+def table(columns: list[str], rows: list[list[str]]) -> None:
+    """A table on stdout: drawn on a terminal, tab-separated otherwise."""
+    if not sys.stdout.isatty():
+        for row in rows:
+            click.echo("\t".join(row))
+        return
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    drawn = Table(*columns, box=None, header_style="bold", pad_edge=False)
+    for row in rows:
+        drawn.add_row(*(Text(cell) for cell in row))
+    Console().print(drawn)
