@@ -54,6 +54,15 @@ class RunIncomplete(HashmatchError):
     exit_code = 10
 
 
+class RunBroken(HashmatchError):
+    """Run {run} listed {listed} clips and left {left} of them without an outcome.
+
+    This is a fault of hashmatch: please report it. The clips are due again in the next run.
+    """
+
+    exit_code = 10
+
+
 class CanaryFailed(HashmatchError):
     """The canary was not seen at the {when} of the run: {problem}.
 
@@ -137,6 +146,12 @@ class CustodyError(HashmatchError):
 
 class MediaError(HashmatchError):
     """{path}: {problem}"""
+
+    exit_code = 23
+
+
+class FrameTooSmall(HashmatchError):
+    """A frame of {width}x{height} pixels is too small to hash; {least} a side are needed."""
 
     exit_code = 23
 

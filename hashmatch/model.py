@@ -6,13 +6,18 @@ are seconds of presentation time, hashes are packed big-endian bits (`pdq`: 32 b
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+
+# What JSON can hold.
+Json: TypeAlias = "bool | int | float | str | Sequence[Json] | Mapping[str, Json] | None"
 
 
 class Outcome(StrEnum):
@@ -63,13 +68,16 @@ class Media(StrEnum):
 
 
 class Variant(StrEnum):
-    """A way of turning the picture before it is hashed. The order is that of `VARIANTS`."""
+    """What of a picture is hashed: as it is, mirrored, and both without the bars around it."""
 
     ORIGINAL = "original"
     MIRROR = "mirror"
+    INNER = "inner"
+    INNER_MIRROR = "inner-mirror"
 
 
-VARIANTS = (Variant.ORIGINAL, Variant.MIRROR)
+# Their order in `FrameHashes.bits`. A clip without bars has the first two only.
+VARIANTS = (Variant.ORIGINAL, Variant.MIRROR, Variant.INNER, Variant.INNER_MIRROR)
 
 
 class Sampling(StrEnum):
@@ -102,6 +110,7 @@ class Reason(StrEnum):
     CHANGED = "changed-while-read"
     STORAGE_DENIED = "storage-denied"
     STORAGE_ERROR = "storage-error"
+    OTHER_RECIPE = "other-recipe"
 
     @property
     def text(self) -> str:
@@ -133,6 +142,7 @@ _REASONS: Mapping[Reason, tuple[str, bool]] = {
     Reason.CHANGED: ("it changed while it was being read", True),
     Reason.STORAGE_DENIED: ("storage refused to give it; check the scanner's permissions", True),
     Reason.STORAGE_ERROR: ("storage failed while it was being read", True),
+    Reason.OTHER_RECIPE: ("what is stored of it lacks hashes that a list needs; scan it", True),
 }
 
 
@@ -203,10 +213,16 @@ class Fingerprint:
 
     @property
     def coverage(self) -> float:
-        """Decoded over probed seconds, 0..1. Without a probed duration: 1 if the stream ended well."""
+        """Decoded over probed seconds, 0..1. Without a probed duration: 1 if the stream ended well.
+
+        0 where a container claims a duration that is no number.
+        """
+        if not math.isfinite(self.seen):
+            return 0.0
         if self.duration is None or self.duration <= 0:
             return 1.0 if self.seen > 0 and self.trouble is None else 0.0
-        return min(1.0, self.seen / self.duration)
+        share = self.seen / self.duration
+        return min(1.0, share) if share > 0 else 0.0
 
 
 class MatchKind(StrEnum):
