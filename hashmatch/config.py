@@ -9,12 +9,27 @@ in the file and in the environment: a misspelt limit would otherwise be no limit
 
 from __future__ import annotations
 
+import difflib
+import json
+import os
+import tomllib
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, get_origin
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+)
 
+from hashmatch.errors import ConfigError
 from hashmatch.model import Sampling
+
+FILE = "hashmatch.toml"
+_PREFIX = "HASHMATCH_"
 
 
 class Section(BaseModel):
@@ -27,7 +42,9 @@ class Storage(Section):
     url: str = Field(description="A folder, or an object-store URL: file:// s3:// gs:// az://")
     endpoint: str | None = Field(None, description="S3 endpoint, where it is not Amazon's")
     region: str | None = Field(None, description="S3 region; else AWS_REGION")
-    access_key_id: str | None = Field(None, description="else AWS_ACCESS_KEY_ID, or the instance's role")
+    access_key_id: str | None = Field(
+        None, description="else AWS_ACCESS_KEY_ID, or the instance's role"
+    )
     secret_access_key: SecretStr | None = Field(None, description="else AWS_SECRET_ACCESS_KEY")
     timeout_seconds: float = Field(60, gt=0, description="How long one request may take")
     retries: int = Field(5, ge=0, description="How often a failing request is tried again")
@@ -38,7 +55,8 @@ class Clips(Storage):
     include: tuple[str, ...] = Field(("**",), description="Globs of the keys to look at")
     exclude: tuple[str, ...] = Field((), description="Globs of the keys to leave out")
     feed: str | None = Field(
-        None, description="NDJSON file with what the platform knows of its clips (id, key, created, …)"
+        None,
+        description="NDJSON file with what the platform knows of its clips (id, key, created, …)",
     )
     exclude_private: bool = Field(False, description="Leave out clips that the feed calls private")
     max_bytes: int = Field(20 * 2**30, gt=0, description="A larger clip is unscannable: too-large")
@@ -53,7 +71,9 @@ class Vault(Storage):
 
 class Database(Section):
     url: str = Field(
-        "sqlite:///hashmatch.db", description="sqlite:///FILE or postgresql://USER:PASSWORD@HOST/NAME"
+        "sqlite:///hashmatch.db",
+        description="sqlite:///FILE or postgresql://USER:PASSWORD@HOST/NAME",
+        repr=False,
     )
 
 
@@ -69,7 +89,8 @@ class Lists(Section):
 
 class Decode(Section):
     sampling: Sampling = Field(
-        Sampling.REFERENCE, description="keyframes, reference (keyframes and P frames) or every"
+        Sampling.REFERENCE,
+        description="keyframes, reference (all frames that others may refer to) or every",
     )
     max_gap_seconds: float = Field(
         0.25, gt=0, description="Frames further apart: the next denser sampling is taken"
@@ -84,7 +105,9 @@ class Decode(Section):
 
 class Matching(Section):
     distance: int = Field(31, ge=0, le=31, description="Bits that a PDQ hash may differ by")
-    quality: int = Field(50, ge=0, le=100, description="PDQ quality below which frames are not compared")
+    quality: int = Field(
+        50, ge=0, le=100, description="PDQ quality below which frames are not compared"
+    )
     min_frames: int = Field(
         2, ge=1, description="Distinct frames on one entry that make a match; fewer are for review"
     )
@@ -108,19 +131,27 @@ class Run(Section):
 
 class Audit(Section):
     origin: str = Field("hashmatch.example/log", description="The log's name in its checkpoints")
-    key: str = Field("keys/audit.key", description="Private key (PEM, mode 0600) that signs checkpoints")
+    key: str = Field(
+        "keys/audit.key", description="Private key (PEM, mode 0600) that signs checkpoints"
+    )
     id_key: str = Field("keys/id.key", description="Secret (mode 0600) that names records in logs")
 
 
 class Report(Section):
-    metrics: str | None = Field(None, description="Prometheus textfile to write at the end of a run")
+    metrics: str | None = Field(
+        None, description="Prometheus textfile to write at the end of a run"
+    )
     log_format: Literal["auto", "plain", "json"] = Field(
         "auto", description="auto: plain lines on a terminal, JSON lines otherwise"
     )
 
 
-class Settings(Section):
+class Settings(BaseSettings):
     """All settings, and the folder that relative paths in them start from."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=_PREFIX, env_nested_delimiter="__", extra="forbid", frozen=True
+    )
 
     clips: Clips = Clips()
     vault: Vault = Vault()
@@ -131,8 +162,135 @@ class Settings(Section):
     run: Run = Run()
     audit: Audit = Audit()
     report: Report = Report()
-    home: Path = Field(default=Path(), exclude=True)
+    _home: Path = PrivateAttr(default_factory=Path.cwd)
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return env_settings, init_settings
+
+    @property
+    def home(self) -> Path:
+        return self._home
 
     def path(self, relative: str) -> Path:
         """A path of the settings, absolute."""
-        return (self.home / relative).absolute()
+        return (self._home / relative).absolute()
+
+
+def load(file: Path | None = None) -> Settings:
+    """The settings of `file`, or of hashmatch.toml in this folder, under those of the environment.
+
+    Without a file in this folder the environment alone may give them. Raises ConfigError.
+    """
+    source = file or Path(FILE)
+    try:
+        given = tomllib.loads(source.read_text("utf-8"))
+    except FileNotFoundError:
+        if file is not None or not any(_named_in_environment()):
+            raise ConfigError(source=source, problem="there is no such file") from None
+        given = {}
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError(source=source, problem=str(error)) from None
+    _refuse_unknown_variables()
+    try:
+        settings = Settings(**given)
+    except SettingsError:
+        problem = "not JSON, as which lists are written in the environment: '[\"*.mp4\"]'"
+        raise ConfigError(source=next(_not_json(), "environment"), problem=problem) from None
+    except ValidationError as error:
+        raise ConfigError(source=source, problem=_explain(error)) from None
+    settings._home = source.parent.absolute()
+    return settings
+
+
+def render(values: Mapping[str, Mapping[str, Any]]) -> str:
+    """hashmatch.toml with every setting and what it is for; those in `values` are set."""
+    lines = [
+        "# hashmatch: every setting, with its default. Each can also be given as an environment",
+        "# variable: [clips] url is HASHMATCH_CLIPS__URL. Relative paths start from this file's folder.",
+    ]
+    for name, section in _sections():
+        lines += ["", f"[{name}]"]
+        for key, field in section.model_fields.items():
+            lines.append(f"# {field.description}")
+            value = values.get(name, {}).get(key)
+            shown = _toml(field.default if value is None else value)
+            lines.append(f"{'# ' if value is None else ''}{key} = {shown}")
+    return "\n".join(lines) + "\n"
+
+
+def _sections() -> Iterator[tuple[str, type[BaseModel]]]:
+    for name, field in Settings.model_fields.items():
+        section = field.annotation
+        assert isinstance(section, type)
+        assert issubclass(section, BaseModel)
+        yield name, section
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, int | float):
+        return str(value)
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(_toml(item) for item in value) + "]"
+    text = str(value or "").replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{text}"'
+
+
+def _named_in_environment() -> Iterator[str]:
+    return (name for name in os.environ if name.startswith(_PREFIX) and "__" in name)
+
+
+def _refuse_unknown_variables() -> None:
+    known = {
+        f"{_PREFIX}{name}__{key}".upper() for name, kind in _sections() for key in kind.model_fields
+    }
+    for name in _named_in_environment():
+        if name.upper() not in known:
+            problem = "no such setting" + _suggest(name.upper(), known)
+            raise ConfigError(source=name, problem=problem)
+
+
+def _not_json() -> Iterator[str]:
+    """The variables that should hold JSON, for a list or a whole section, and do not."""
+    wanted = {f"{_PREFIX}{name}".upper() for name, _ in _sections()}
+    for name, kind in _sections():
+        fields = kind.model_fields.items()
+        lists = (key for key, field in fields if get_origin(field.annotation) is tuple)
+        wanted |= {f"{_PREFIX}{name}__{key}".upper() for key in lists}
+    for name, value in os.environ.items():
+        if name.upper() in wanted:
+            try:
+                json.loads(value)
+            except ValueError:
+                yield name
+
+
+def _suggest(name: str, known: set[str]) -> str:
+    near = difflib.get_close_matches(name, known, n=1)
+    return f"; did you mean {near[0]}?" if near else ""
+
+
+def _explain(error: ValidationError) -> str:
+    """Each problem with its setting's name, and no value: it may be a secret."""
+    sections = dict(_sections())
+    problems = []
+    for item in error.errors(include_input=False, include_url=False):
+        section, *rest = (str(part) for part in item["loc"])
+        name = f"[{section}] {'.'.join(rest)}" if rest else f"[{section}]"
+        if item["type"] == "extra_forbidden":
+            known = set(sections[section].model_fields) if rest else set(sections)
+            problems.append(
+                f"{name}: no such setting{_suggest(rest[0] if rest else section, known)}"
+            )
+        else:
+            problems.append(f"{name}: {item['msg']}")
+    return "; ".join(problems)
