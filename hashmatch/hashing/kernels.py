@@ -1,0 +1,195 @@
+"""The inner loops of PDQ, compiled by numba.
+
+Every sum has one fixed order and there is no fast-math: the same picture gives the same bits on
+every processor, whatever its vector width. From the 64x64 block on, operations and their order are
+those of the reference, in float32.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
+
+import numba
+import numpy as np
+from numpy.lib.stride_tricks import as_strided
+from numpy.typing import NDArray
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+_SCALE = np.float32(math.sqrt(2 / 64))
+# (64, 16): cosine j+1 of 16 at pixel k, the reference's matrix transposed.
+COSINES = np.array(
+    [
+        [_SCALE * math.cos(math.pi / 128 * (j + 1) * (2 * k + 1)) for j in range(16)]
+        for k in range(64)
+    ],
+    np.float32,
+)
+
+
+def compiled(function: Function) -> Function:
+    """Compiled at first use and kept on disk, where there is a disk to keep it on."""
+    try:
+        return cast(Function, numba.njit(cache=True)(function))
+    except RuntimeError:  # numba's only word for: neither beside the module nor in a home folder
+        return cast(Function, numba.njit(function))
+
+
+def flat(rows: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], int]:
+    """The bytes of all rows and what lies between them, in one line, and the stride of a row.
+
+    One type of array for the kernels, whatever the picture's layout: each would be compiled anew.
+    """
+    height, width = rows.shape
+    if rows.strides[1] != 1 or rows.strides[0] < width:
+        rows = np.ascontiguousarray(rows)
+    stride = rows.strides[0]
+    return as_strided(rows, ((height - 1) * stride + width,), (1,), writeable=False), stride
+
+
+@compiled
+def luma_of(rgb: NDArray[np.uint8], stride: int, rows: int, columns: int) -> NDArray[np.float32]:
+    """Luma (rows * columns,) of interleaved RGB (flat, `stride` bytes a row), rounded once."""
+    luma = np.empty(rows * columns, np.float32)
+    for y in range(rows):
+        for x in range(columns):
+            i = y * stride + 3 * x
+            luma[y * columns + x] = rgb[i] * 0.299 + rgb[i + 1] * 0.587 + rgb[i + 2] * 0.114
+    return luma
+
+
+@compiled
+def shrink_rows(
+    luma: NDArray[Any],
+    stride: int,
+    columns: int,
+    start: NDArray[np.int64],
+    count: NDArray[np.int64],
+    weights: NDArray[np.float32],
+    shrunk: NDArray[np.float32],
+) -> None:
+    """Take the rows of a picture (flat, `stride` pixels a row) to 64: fills `shrunk` (64, columns).
+
+    Four rows at a time, so that the sums are loaded and stored a quarter as often.
+    """
+    shrunk[:] = 0
+    for i in range(64):
+        out, n, first = shrunk[i], count[i], start[i] * stride
+        k = 0
+        while k + 4 <= n:
+            a, b, c, d = weights[i, k], weights[i, k + 1], weights[i, k + 2], weights[i, k + 3]
+            row = first + k * stride
+            p = luma[row : row + columns]
+            q = luma[row + stride : row + stride + columns]
+            r = luma[row + 2 * stride : row + 2 * stride + columns]
+            s = luma[row + 3 * stride : row + 3 * stride + columns]
+            for x in range(columns):
+                out[x] += (
+                    a * np.float32(p[x])
+                    + b * np.float32(q[x])
+                    + c * np.float32(r[x])
+                    + d * np.float32(s[x])
+                )
+            k += 4
+        while k < n:
+            a = weights[i, k]
+            row = first + k * stride
+            p = luma[row : row + columns]
+            for x in range(columns):
+                out[x] += a * np.float32(p[x])
+            k += 1
+
+
+@compiled
+def shrink_columns(
+    shrunk: NDArray[np.float32],
+    start: NDArray[np.int64],
+    count: NDArray[np.int64],
+    weights: NDArray[np.float32],
+    lines: NDArray[np.float32],
+) -> NDArray[np.float32]:
+    """The block (64, columns) with its columns taken to 64: (2, 64, 64), [variant, column, row].
+
+    The second block is that of the mirrored picture, not the mirrored block: boxes of an even width
+    and the rounding of sample positions are not symmetric, which moves the block by up to 3 pixels.
+    Both see the same numbers in the same order, so mirroring is exact.
+    lines: room for (columns, 64).
+    """
+    columns = shrunk.shape[1]
+    for first in range(0, columns, 16):  # 16 floats are a cache line
+        for y in range(64):
+            for x in range(first, min(first + 16, columns)):
+                lines[x, y] = shrunk[y, x]
+    blocks = np.zeros((2, 64, 64), np.float32)
+    for i in range(64):
+        n = count[i]
+        for variant in range(2):
+            out = blocks[variant, i]
+            line = columns - 1 - start[i] if variant else start[i]
+            step = -1 if variant else 1
+            k = 0
+            while k + 4 <= n:
+                a, b, c, d = weights[i, k], weights[i, k + 1], weights[i, k + 2], weights[i, k + 3]
+                p, q = lines[line], lines[line + step]
+                r, s = lines[line + 2 * step], lines[line + 3 * step]
+                for y in range(64):
+                    out[y] += (a * p[y] + b * q[y]) + (c * r[y] + d * s[y])
+                line += 4 * step
+                k += 4
+            while k < n:
+                a = weights[i, k]
+                p = lines[line]
+                for y in range(64):
+                    out[y] += a * p[y]
+                line += step
+                k += 1
+    return blocks
+
+
+@compiled
+def quality_of(block: NDArray[np.float32], contrast: np.float32) -> int:
+    """0..100: how much there is to see in the block, as the sum of its visible gradients / 90.
+
+    contrast: what a difference of luma is multiplied with to be one of full range. Differences are
+    cut to whole hundredths of the range, so that a soft gradient counts for nothing.
+    """
+    total = 0
+    for x in range(64):
+        for y in range(63):
+            step = (block[x, y] - block[x, y + 1]) * contrast
+            total += abs(int(step * np.float32(100) / np.float32(255)))
+    for x in range(63):
+        for y in range(64):
+            step = (block[x, y] - block[x + 1, y]) * contrast
+            total += abs(int(step * np.float32(100) / np.float32(255)))
+    return min(total // 90, 100)
+
+
+@compiled
+def bits_of(blocks: NDArray[np.float32], cosines: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Hashes (n, 32) of blocks (n, 64, 64): which of 16x16 cosine terms are above their median."""
+    hashes = np.zeros((len(blocks), 32), np.uint8)
+    for n in range(len(blocks)):
+        block = blocks[n].T.copy()
+        half = np.zeros((16, 64), np.float32)
+        for i in range(16):
+            out = half[i]
+            for y in range(64):
+                a, line = cosines[y, i], block[y]
+                for x in range(64):
+                    out[x] += a * line[x]
+        terms = np.zeros((16, 16), np.float32)
+        for i in range(16):
+            out = terms[i]
+            for x in range(64):
+                a, line = half[i, x], cosines[x]
+                for j in range(16):
+                    out[j] += a * line[j]
+        flat = terms.ravel()
+        median = np.sort(flat)[127]  # of an even number of terms the reference takes the lower one
+        for k in range(256):
+            if flat[k] > median:
+                hashes[n, 31 - (k >> 3)] |= np.uint8(1 << (k & 7))
+    return hashes

@@ -1,0 +1,122 @@
+"""Frame hashes as bytes: for the database, and for messages from the decoder's child process.
+
+    unpack(pack(hashes)).recipe == hashes.recipe
+
+The child has just decoded a hostile file, so its bytes are read as hostile: every length is checked
+against the bytes that are there, nothing is allocated beyond them, and what comes out is a valid
+`FrameHashes` or an error. The checksum is against accidents; it proves nothing about who wrote it.
+
+Little-endian: magic, format, algorithm, variants, bytes a hash, length of recipe (1 byte each), n
+(4 bytes); recipe in ASCII; t (n float64), quality (n bytes), bits (n times variants times bytes a
+hash); CRC-32 of all before.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+
+import numpy as np
+
+from hashmatch.errors import HashmatchError
+from hashmatch.hashing.recipes import MAX_LENGTH
+from hashmatch.model import VARIANTS, Algorithm, FrameHashes
+
+_MAGIC = b"HMFH"
+_FORMAT = 1
+_HEADER = struct.Struct("<4s5BI")
+_CHECKSUM = struct.Struct("<I")
+_CODES = {Algorithm.PDQ: 1, Algorithm.PHASH: 2, Algorithm.DHASH: 3, Algorithm.WHASH: 4}
+# The picture; with its mirror image; with both of what is inside its bars.
+_VARIANT_COUNTS = (1, 2, len(VARIANTS))
+_ALGORITHMS = {code: algorithm for algorithm, code in _CODES.items()}
+
+
+class FingerprintDamaged(HashmatchError):
+    """Packed frame hashes cannot be read: {problem}
+
+    The clip has to be fetched and decoded again.
+    """
+
+    exit_code = 24
+
+
+def pack(hashes: FrameHashes) -> bytes:
+    """Raises ValueError where the arrays are not what `FrameHashes` says of them."""
+    if (problem := _problem(hashes)) is not None:
+        raise ValueError(problem)
+    n, variants, width = hashes.bits.shape
+    recipe = hashes.recipe.encode("ascii")
+    body = b"".join(
+        (
+            _HEADER.pack(
+                _MAGIC, _FORMAT, _CODES[hashes.algorithm], variants, width, len(recipe), n
+            ),
+            recipe,
+            hashes.t.astype("<f8").tobytes(),
+            hashes.quality.tobytes(),
+            hashes.bits.tobytes(),
+        )
+    )
+    return body + _CHECKSUM.pack(zlib.crc32(body))
+
+
+def unpack(packed: bytes | memoryview) -> FrameHashes:
+    """What was packed; its qualities and bits are views of `packed`.
+
+    Raises FingerprintDamaged where bytes are missing, left over or changed, and for other formats.
+    """
+    packed = memoryview(packed)
+    if len(packed) < _HEADER.size + _CHECKSUM.size:
+        raise FingerprintDamaged(problem="it is too short")
+    magic, form, code, variants, width, recipe_length, n = _HEADER.unpack_from(packed)
+    if magic != _MAGIC:
+        raise FingerprintDamaged(problem="it is something else")
+    if form != _FORMAT:
+        raise FingerprintDamaged(problem=f"it has format {form}, this version reads {_FORMAT}")
+    frames = _HEADER.size + recipe_length
+    end = frames + n * (8 + 1 + variants * width)
+    if len(packed) != end + _CHECKSUM.size:
+        raise FingerprintDamaged(problem="its length is not what it says")
+    if _CHECKSUM.unpack_from(packed, end)[0] != zlib.crc32(packed[:end]):
+        raise FingerprintDamaged(problem="the checksum is wrong")
+    if code not in _ALGORITHMS:
+        raise FingerprintDamaged(problem="its algorithm is unknown")
+    hashes = FrameHashes(
+        recipe=str(packed[_HEADER.size : frames], "latin-1"),
+        algorithm=_ALGORITHMS[code],
+        t=np.array(np.frombuffer(packed[frames : frames + 8 * n], "<f8"), np.float64),
+        quality=np.frombuffer(packed[frames + 8 * n : frames + 9 * n], np.uint8),
+        bits=np.frombuffer(packed[frames + 9 * n : end], np.uint8).reshape(n, variants, width),
+    )
+    if (problem := _problem(hashes)) is not None:
+        raise FingerprintDamaged(problem=problem)
+    return hashes
+
+
+def _problem(hashes: FrameHashes) -> str | None:
+    """What is wrong with it, without naming a value."""
+    n = len(hashes.t)
+    if hashes.algorithm not in _CODES:
+        return "digests of files are not frame hashes"
+    if hashes.bits.ndim != 3 or hashes.bits.shape[2] != hashes.algorithm.bits // 8:
+        return "the hashes have the wrong size"
+    if hashes.bits.shape[1] not in _VARIANT_COUNTS:
+        return "the variants are not ones there are"
+    if hashes.t.shape != (n,) or hashes.quality.shape != (n,) or len(hashes.bits) != n:
+        return "times, qualities and hashes are not equally many"
+    if hashes.t.dtype != np.dtype(np.float64):
+        return "the times have the wrong type"
+    if any(values.dtype != np.dtype(np.uint8) for values in (hashes.quality, hashes.bits)):
+        return "the qualities or hashes have the wrong type"
+    if not np.isfinite(hashes.t).all():
+        return "a time is not a number"
+    if (hashes.quality > 100).any():
+        return "a quality is above 100"
+    if not 1 <= len(hashes.recipe) <= MAX_LENGTH or not _plain(hashes.recipe):
+        return "the recipe's name is not plain text of 1 to 64 characters"
+    return None
+
+
+def _plain(text: str) -> bool:
+    return text.isascii() and text.isprintable()

@@ -1,0 +1,117 @@
+"""PDQ, the perceptual hash of partners' lists: a picture in, 256 bits a variant and a quality out.
+
+    hashed = pdq(frame.luma, full_range=frame.full_range)
+    if hashed.quality >= 50:
+        hashed.bits[0].tobytes().hex()      # the usual PDQ hex string
+
+How it is fast: the filter and the decimation of the reference are one linear map (`jarosz`),
+applied to the luma plane as the decoder gives it.
+
+How exact it is: of 8,229 drawn pictures 8,220 have every bit of the reference and the other 9
+differ by two, where two cosine terms are nearer to each other than its float32 sums are exact.
+Degenerate pictures are the exception: where most terms are zero in theory (flat ones, plain
+stripes), their order is rounding noise in the reference itself, and the hashes share nothing.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hashmatch.errors import FrameTooSmall
+from hashmatch.hashing.jarosz import SIDE, decimation
+from hashmatch.hashing.kernels import (
+    COSINES,
+    bits_of,
+    flat,
+    luma_of,
+    quality_of,
+    shrink_columns,
+    shrink_rows,
+)
+
+__all__ = ["FrameTooSmall", "PdqHash", "pdq", "pdq_rgb", "warm"]
+
+_FULL = np.float32(1)
+_LIMITED = np.float32(255 / 219)  # black is 16, white is 235
+
+
+class _Room(threading.local):
+    """What the kernels write on their way, kept: fresh pages cost twice as much as the hash."""
+
+    def __init__(self) -> None:
+        self.floats = np.empty(0, np.float32)
+
+    def of(self, width: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Arrays of (64, width) and (width, 64), valid until the thread's next call."""
+        if len(self.floats) < 2 * SIDE * width:
+            self.floats = np.empty(2 * SIDE * width, np.float32)
+        first, second = self.floats[: 2 * SIDE * width].reshape(2, -1)
+        return first.reshape(SIDE, width), second.reshape(width, SIDE)
+
+
+_room = _Room()
+
+
+class PdqHash(NamedTuple):
+    """bits: (2, 32) uint8, the original and the mirror image; quality: 0..100, of the original.
+
+    A row of bits is `bytes.fromhex` of the usual PDQ hex string.
+    """
+
+    bits: NDArray[np.uint8]
+    quality: int
+
+
+def pdq(luma: NDArray[np.uint8], *, full_range: bool = True) -> PdqHash:
+    """PDQ hash and quality of one picture, and the hash of its mirror image.
+
+    luma: (height, width), any size from 64 a side. Rows may be apart (a decoder's line stride);
+    such a picture is not copied. full_range: black is 0 and white 255; if not, 16 and 235, which
+    changes no bit (the map between the two is affine) but the quality.
+    The mirror's bits equal those of `pdq(np.fliplr(luma))`.
+    Raises FrameTooSmall below 64 pixels a side.
+    Source: Meta, "The TMK+PDQF video-hashing algorithm and the PDQ image-hashing algorithm", 2019.
+    """
+    if luma.ndim != 2 or luma.dtype != np.uint8:
+        raise ValueError(f"luma is uint8 (height, width), not {luma.dtype} {luma.shape}")
+    _check_size(luma)
+    height, width = luma.shape
+    return _hash(*flat(luma), height, width, _FULL if full_range else _LIMITED)
+
+
+def pdq_rgb(rgb: NDArray[np.uint8]) -> PdqHash:
+    """PDQ of an RGB picture (height, width, 3), as `pdqhash.compute(rgb)` computes it.
+
+    Luma is 0.299 R + 0.587 G + 0.114 B, not rounded to whole steps. Raises FrameTooSmall.
+    """
+    if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype != np.uint8:
+        raise ValueError(f"rgb is uint8 (height, width, 3), not {rgb.dtype} {rgb.shape}")
+    _check_size(rgb)
+    height, width, _ = rgb.shape
+    luma = luma_of(*flat(rgb.reshape(height, 3 * width)), height, width)
+    return _hash(luma, width, height, width, _FULL)
+
+
+def warm() -> None:
+    """Compile the kernels, or load them from numba's cache: seconds the first time, then 0.1 s."""
+    pdq(np.zeros((SIDE, SIDE), np.uint8))
+    pdq_rgb(np.zeros((SIDE, SIDE, 3), np.uint8))
+
+
+def _hash(
+    luma: NDArray[Any], stride: int, height: int, width: int, contrast: np.float32
+) -> PdqHash:
+    shrunk, lines = _room.of(width)
+    shrink_rows(luma, stride, width, *decimation(height), shrunk)
+    blocks = shrink_columns(shrunk, *decimation(width), lines)
+    return PdqHash(bits_of(blocks, COSINES), quality_of(blocks[0], contrast))
+
+
+def _check_size(picture: NDArray[np.uint8]) -> None:
+    height, width = picture.shape[:2]
+    if min(height, width) < SIDE:
+        raise FrameTooSmall(width=width, height=height, least=SIDE)
