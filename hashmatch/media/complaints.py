@@ -1,0 +1,52 @@
+"""What FFmpeg says only in its log, and what hashmatch makes of it.
+
+    before = complaints.heard()
+    ...                                           # read packets, decode
+    complaints.heard() - before                   # Counter({'matroska': 1})
+
+A demuxer that loses its way finds the next packet and reports no error; a decoder that is asked for
+too large a picture reports that its data are invalid. The log tells them from healthy files. It
+quotes the file, so nothing of it is printed or kept but how often which component complained.
+
+FFmpeg's log belongs to the whole process: the child that reads one clip at a time.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+
+import av.logging
+
+TOO_MANY_PIXELS = "pixels"
+_TOO_MANY_PIXELS_SAID = "exceeds specified max pixel count"
+
+
+class _Listener(logging.Handler):
+    def __init__(self) -> None:
+        super().__init__()
+        self.heard: Counter[str] = Counter()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.heard.update(record.name.removeprefix("libav.").split(","))
+        if _TOO_MANY_PIXELS_SAID in record.getMessage():
+            self.heard[TOO_MANY_PIXELS] += 1
+
+
+_listener = _Listener()
+
+
+def listen() -> None:
+    """Hear errors, and keep them from being printed. Calling it again changes nothing."""
+    logger = logging.getLogger("libav")
+    logger.propagate = False
+    if _listener not in logger.handlers:
+        logger.addHandler(_listener)
+    av.logging.set_level(av.logging.ERROR)
+    # Two clips that break in the same way would otherwise be one complaint.
+    av.logging.set_skip_repeated(False)
+
+
+def heard() -> Counter[str]:
+    """Errors so far, by component: a demuxer's or decoder's name, or `TOO_MANY_PIXELS`."""
+    return _listener.heard.copy()

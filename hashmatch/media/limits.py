@@ -1,0 +1,19 @@
+"""What one clip may cost while it is read.
+
+limits = Limits(max_pixels=8192 * 8192, max_seconds=600, max_gap_seconds=0.25)
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """max_pixels: width times height of one frame; max_seconds: wall-clock seconds from opening;
+    max_gap_seconds: presentation time that the reference sampling may leave out between two frames.
+    """
+
+    max_pixels: int
+    max_seconds: float
+    max_gap_seconds: float

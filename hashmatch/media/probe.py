@@ -1,0 +1,132 @@
+"""What a file is, by its first bytes and never by its name.
+
+    sniff(file)                   # Format(kind=Kind.VIDEO, name='mov')
+
+Only the formats of `VIDEO` and `STILL` are ever handed to a decoding library, and always by name: a
+library that guesses for itself opens playlists, which name other files and hosts.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from enum import StrEnum
+from typing import BinaryIO, NamedTuple
+
+from hashmatch.media.unseeable import Unseeable
+from hashmatch.model import Reason
+
+HEAD = 64 * 1024
+
+# FFmpeg's names of demuxers, Pillow's names of formats.
+VIDEO = ("mov", "matroska", "flv", "mpegts", "avi")
+STILL = ("PNG", "JPEG", "GIF", "WEBP", "AVIF")
+
+_BOXES = frozenset(
+    (b"ftyp", b"moov", b"mdat", b"moof", b"styp", b"sidx", b"free", b"skip", b"wide", b"pnot")
+)
+_AVIF_BRANDS = frozenset((b"avif", b"avis"))
+_HEIF_BRANDS = frozenset(
+    (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"mif2", b"msf1")
+)
+
+# A packet of a transport stream: alone, with a timestamp before it, with a checksum after it.
+_TS_PACKETS = (188, 192, 204)
+_TS_SYNCS = 5
+
+_PLAYLISTS = re.compile(
+    rb"""\#EXTM3U | \#EXT-X- | ffconcat\s+version | \[playlist\] | \[reference\] | rtsptext
+       | (<\?xml.*)? <(mpd|smoothstreamingmedia|smil|asx|playlist|manifest)\b
+       | <\?wpl | v=0\s+o= | (file|url)\s+['"]?[^\n]+\n | [a-z]{3,8}://""",
+    re.VERBOSE | re.IGNORECASE | re.DOTALL,
+)
+
+
+class Kind(StrEnum):
+    VIDEO = "video"
+    STILL = "still"
+
+
+class Format(NamedTuple):
+    """name: the demuxer's, or the picture format's, of `VIDEO` or `STILL`."""
+
+    kind: Kind
+    name: str
+
+
+def sniff(file: BinaryIO) -> Format:
+    """The format of `file`, which is left at its start.
+
+    Raises Unseeable: EMPTY_FILE, PLAYLIST, UNSUPPORTED_CODEC (HEIF pictures), NOT_MEDIA.
+    """
+    file.seek(0)
+    head = file.read(HEAD)
+    file.seek(0)
+    if not head:
+        raise Unseeable(Reason.EMPTY_FILE, "0 bytes")
+    for kind, formats in ((Kind.STILL, _STILL_SIGNS), (Kind.VIDEO, _VIDEO_SIGNS)):
+        for name, fits in formats:
+            if fits(head):
+                return Format(kind, name)
+    if _boxed(head):
+        return _boxed_format(head)
+    if _is_playlist(head):
+        raise Unseeable(Reason.PLAYLIST, "text that names other files or hosts")
+    raise Unseeable(Reason.NOT_MEDIA, "the first bytes are those of no known format")
+
+
+def _boxed(head: bytes) -> bool:
+    """ISO base media (MP4, MOV, AVIF): a length, then the type of the first box."""
+    return head[4:8] in _BOXES
+
+
+def _boxed_format(head: bytes) -> Format:
+    if head[4:8] != b"ftyp":
+        return Format(Kind.VIDEO, "mov")
+    brand = head[8:12]
+    size = int.from_bytes(head[:4], "big")
+    brands = {head[at : at + 4] for at in range(16, min(size, len(head)), 4)}
+    if brand in _AVIF_BRANDS or (brand in _HEIF_BRANDS and brands & _AVIF_BRANDS):
+        return Format(Kind.STILL, "AVIF")
+    if brand in _HEIF_BRANDS:
+        raise Unseeable(Reason.UNSUPPORTED_CODEC, "a HEIF picture")
+    return Format(Kind.VIDEO, "mov")
+
+
+def _is_transport_stream(head: bytes) -> bool:
+    """Five sync bytes in a row at one distance; a cut stream may begin within a packet."""
+    for packet in _TS_PACKETS:
+        for offset in range(min(packet, len(head))):
+            syncs = head[offset : offset + packet * _TS_SYNCS : packet]
+            if syncs == b"\x47" * _TS_SYNCS:
+                return True
+    # A file shorter than that: from its first byte, and nothing else.
+    count = -(-len(head) // 188)
+    return count < _TS_SYNCS and len(head) >= 188 and head[::188] == b"\x47" * count
+
+
+def _is_playlist(head: bytes) -> bool:
+    text = head.replace(b"\0", b"").lstrip(b"\xef\xbb\xbf\xff\xfe \t\r\n")
+    return _PLAYLISTS.match(text) is not None
+
+
+def _riff(kind: bytes) -> Callable[[bytes], bool]:
+    return lambda head: head[:4] == b"RIFF" and head[8:12] == kind
+
+
+def _starts(*signs: bytes) -> Callable[[bytes], bool]:
+    return lambda head: head.startswith(signs)
+
+
+_STILL_SIGNS = (
+    ("PNG", _starts(b"\x89PNG\r\n\x1a\n")),
+    ("JPEG", _starts(b"\xff\xd8\xff")),
+    ("GIF", _starts(b"GIF87a", b"GIF89a")),
+    ("WEBP", _riff(b"WEBP")),
+)
+_VIDEO_SIGNS = (
+    ("matroska", _starts(b"\x1a\x45\xdf\xa3")),
+    ("flv", _starts(b"FLV\x01")),
+    ("avi", _riff(b"AVI ")),
+    ("mpegts", _is_transport_stream),
+)

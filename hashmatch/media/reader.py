@@ -1,0 +1,74 @@
+"""One file in, timed frames out, whatever it holds.
+
+    with open_media(file, Sampling.REFERENCE, limits) as reader:
+        for frame in reader:
+            ...
+    reader.seen, reader.duration, reader.trouble
+
+Runs in the child process of `media.sandbox`: the libraries behind it are given hostile bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from types import TracebackType
+from typing import BinaryIO, Protocol, Self
+
+from hashmatch.media.frame import Frame
+from hashmatch.media.limits import Limits
+from hashmatch.media.probe import Kind, sniff
+from hashmatch.model import Reason, Sampling
+
+
+class Reader(Protocol):
+    """Iterate once; what was seen is known afterwards.
+
+    duration: seconds that the container claims, None where it says nothing (and for a still); seen:
+    seconds of presentation time covered by decoded frames, 1.0 for a whole still, so that its
+    coverage is 1; sampling: the way really taken, EVERY only if every frame was decoded; trouble:
+    why seeing ended early, None if it did not; width, height: of the picture as it is shown.
+    """
+
+    @property
+    def duration(self) -> float | None: ...
+    @property
+    def seen(self) -> float: ...
+    @property
+    def sampling(self) -> Sampling | None: ...
+    @property
+    def trouble(self) -> Reason | None: ...
+    @property
+    def width(self) -> int: ...
+    @property
+    def height(self) -> int: ...
+    @property
+    def codec(self) -> str: ...
+    @property
+    def container(self) -> str: ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None: ...
+
+    def __iter__(self) -> Iterator[Frame]: ...
+
+
+def open_media(file: BinaryIO, sampling: Sampling, limits: Limits) -> Reader:
+    """A reader of the clip in `file` (seekable, not closed here), with at least one frame to give.
+
+    Raises Unseeable if there is nothing to see. The decoding libraries are loaded here and not
+    before.
+    """
+    format = sniff(file)
+    if format.kind is Kind.STILL:
+        from hashmatch.media.still import StillReader
+
+        return StillReader(file, format.name, limits)
+    from hashmatch.media.video import VideoReader
+
+    return VideoReader(file, format.name, sampling, limits)

@@ -1,0 +1,96 @@
+"""Packet times in seconds from the start of the stream, whatever the container makes of them.
+
+Two things go wrong in real files. A transport stream that was cut together jumps back, or hours
+ahead, where two recordings meet. AVI knows only the order in which frames are decoded, so the
+presentation times that a demuxer makes up for it are wrong where frames are reordered.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from fractions import Fraction
+
+from av.packet import Packet
+from av.stream import Stream
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+
+# FFmpeg's own tool takes a longer step than this for a discontinuity (-dts_delta_threshold). Back
+# a decoding time never goes, but for rounding.
+_JUMP_AHEAD = 10.0
+_JUMP_BACK = 0.1
+
+_DEFAULT_STEP = 0.04
+_LONGEST_STEP = 1.0
+
+
+class Stamps:
+    """One pass over one stream. `jumped`: a discontinuity was closed."""
+
+    def __init__(self, stream: VideoStream, demuxer: str) -> None:
+        self._base = stream.time_base or Fraction(1, 1000)
+        rate = stream.average_rate or stream.guessed_rate
+        self._step = min(float(1 / rate), _LONGEST_STEP) if rate else _DEFAULT_STEP
+        self._by_decoding = demuxer == "avi"
+        self._may_jump = demuxer == "mpegts"
+        self._origin = None if self._by_decoding else stream.start_time
+        self._offset = 0
+        self._decoded: int | None = None
+        self._shown: float | None = None
+        self._queue: deque[float] = deque()
+        self.jumped = False
+
+    def packet(self, packet: Packet[Stream]) -> tuple[float, float]:
+        """Its time and duration. A jump is closed in the packet too, so that its frame follows."""
+        self._close_jump(packet)
+        stamp = packet.dts if self._by_decoding or packet.pts is None else packet.pts
+        length = float(packet.duration * self._base) if packet.duration else self._step
+        if stamp is None:
+            return self._next(), length
+        if self._origin is None:
+            self._origin = stamp
+        t = max(0.0, float((stamp - self._origin) * self._base))
+        if self._by_decoding:
+            self._queue.append(t)
+        return t, length
+
+    def refused(self) -> None:
+        """No frame comes of the last packet."""
+        if self._queue:
+            self._queue.pop()
+
+    def decoded(self, packet: Packet[Stream]) -> float:
+        """No packet to come belongs before this time; -inf where the container does not say."""
+        if packet.dts is None or self._origin is None:
+            return -math.inf
+        return float((packet.dts - self._origin) * self._base)
+
+    def frame(self, frame: VideoFrame) -> float:
+        """When it is shown; never before the start, nor before the frame decoded before it."""
+        if self._by_decoding:
+            # One frame a packet, reordered: the first frame shown has the first packet's time.
+            t = self._queue.popleft() if self._queue else self._next()
+        elif frame.pts is None:
+            t = self._next()
+        else:
+            t = float((frame.pts - (self._origin or 0)) * self._base)
+        self._shown = max(t, self._shown or 0.0)
+        return self._shown
+
+    def _next(self) -> float:
+        return 0.0 if self._shown is None else self._shown + self._step
+
+    def _close_jump(self, packet: Packet[Stream]) -> None:
+        if packet.dts is None:
+            return
+        dts = packet.dts + self._offset
+        if self._decoded is not None and self._may_jump:
+            ahead = float((dts - self._decoded) * self._base)
+            if ahead > _JUMP_AHEAD or ahead < -_JUMP_BACK:
+                self._offset += self._decoded - dts + round(self._step / self._base)
+                self.jumped = True
+        packet.dts += self._offset
+        if packet.pts is not None:
+            packet.pts += self._offset
+        self._decoded = packet.dts

@@ -1,0 +1,79 @@
+"""Which seconds of a stream were really seen. Pure: times in, seconds out.
+
+    line = Timeline(max_gap=0.25)
+    line.packet(0.0, 0.04)                # what the container holds
+    line.frame(0.0)                       # what came out of the decoder
+    line.end, line.seen()                 # 0.04, 0.04
+
+A frame is seen from its own time until the next thing that happened: another frame, or a loss. Lost
+are packets that the decoder refused, frames it had to patch up, and packets from which no frame
+came although they were to be decoded. What is left out on purpose, between two frames, is not lost.
+"""
+
+from __future__ import annotations
+
+import math
+
+
+class Timeline:
+    """max_gap: seconds that may lie between two frames while packets between them gave none."""
+
+    def __init__(self, max_gap: float) -> None:
+        self._max_gap = max_gap
+        self._frames: list[float] = []
+        self._losses: list[float] = []
+        self._waiting: list[float] = []  # packets after the last frame, in the order of the file
+        self.end = 0.0
+
+    def packet(self, t: float, duration: float, *, wanted: bool = True) -> None:
+        """A packet that the container holds for t..t+duration; wanted: it should give a frame."""
+        if wanted:
+            self._waiting.append(t)
+        self.end = max(self.end, t + duration)
+
+    def sparse(self, t: float = math.inf) -> float | None:
+        """Where a gap up to a frame at t (or the end) begins to hold packets; None: no such gap.
+
+        To be asked before `frame(t)`, once all packets that belong before t are known. A long gap
+        without packets is how a slow stream looks, and no gap at all.
+        """
+        last = self._frames[-1] if self._frames else -math.inf
+        inside = [p for p in self._waiting if last < p < t]
+        if not inside:
+            return None
+        start = min(inside)
+        gap = min(t, self.end) - (last if self._frames else start)
+        return start if gap > self._max_gap else None
+
+    def frame(self, t: float) -> None:
+        self._frames.append(t)
+        self._waiting = [p for p in self._waiting if p > t]
+
+    def loss(self, t: float) -> None:
+        """Something at t was to be seen and could not be."""
+        self._losses.append(t)
+
+    @property
+    def frames(self) -> int:
+        """How many frames were noted."""
+        return len(self._frames)
+
+    def distrust_gaps(self) -> None:
+        """The container was damaged: packets may be missing wherever frames are far apart."""
+        pairs = zip(self._frames, self._frames[1:], strict=False)
+        self._losses += [a for a, b in pairs if b - a > self._max_gap]
+
+    def rewind(self) -> None:
+        """The stream is read once more from its start; what was seen stays seen."""
+        last = self._frames[-1] if self._frames else -math.inf
+        self._losses = [t for t in self._losses if t <= last]
+        self._waiting = []
+
+    def seen(self) -> float:
+        """Seconds of presentation time that were covered by frames."""
+        events = sorted([(t, 0) for t in self._frames] + [(t, 1) for t in self._losses])
+        ends = [t for t, _ in events[1:]] + [self.end]
+        # Without events there is one end too many.
+        return sum(
+            max(0.0, end - t) for (t, lost), end in zip(events, ends, strict=False) if not lost
+        )
