@@ -1,0 +1,218 @@
+"""Active lists to arrays: sorted, without repetitions, the same on every host.
+
+The order in which lists, entries and hashes arrive makes no difference: lists are sorted by name,
+entries by id, hashes by their bits. Equal hashes become one row with a reference to each entry that
+has it, so that a picture listed a thousand times is compared once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hashmatch.matching.index import HashIndex
+from hashmatch.matching.listed import ActiveList, EntryUnusable, HashColumn
+from hashmatch.model import Algorithm, Media
+
+Arrays = dict[str, NDArray[Any]]
+
+
+def compile_lists(lists: Iterable[ActiveList]) -> tuple[dict[str, Any], Arrays]:
+    """What `ListSet` holds: `meta` (JSON) and its arrays. Raises EntryUnusable.
+
+    Arrays: list_of, class_of (entries,), id_at (entries + 1,) and id_text (UTF-8 bytes) for the
+    entries; "ALGORITHM.NAME" for hashes.
+    """
+    ordered = sorted(lists, key=lambda active: active.name)
+    if len({active.name for active in ordered}) != len(ordered):
+        raise ValueError("a list has one active version")
+    classes: dict[str | None, int] = {None: 0}
+    collected = [_Collected(active, classes) for active in ordered]
+    class_names = sorted(name for name in classes if name is not None)
+    renumbered = np.zeros(len(classes), np.uint32)
+    for position, name in enumerate(class_names, 1):
+        renumbered[classes[name]] = position
+    sizes = [len(c.ids) for c in collected]
+    arrays: Arrays = {
+        "list_of": np.repeat(np.arange(len(sizes), dtype=np.uint16), sizes),
+        "class_of": renumbered[_joined([c.class_of for c in collected], np.uint32)],
+        **_text([i for c in collected for i in c.ids]),
+    }
+    bases = np.cumsum([0, *sizes])
+    columns: dict[Algorithm, list[HashColumn]] = {}
+    for base, one in zip(bases, collected, strict=False):
+        for algorithm, column in one.columns():
+            column.entry[:] += base
+            columns.setdefault(algorithm, []).append(column)
+    del collected
+    for algorithm in sorted(columns):
+        compiled = _perceptual if algorithm.perceptual else _digests
+        arrays |= {
+            f"{algorithm}.{name}": array
+            for name, array in compiled(_merged(columns.pop(algorithm))).items()
+        }
+    meta: dict[str, Any] = {
+        "lists": [_described(active, size) for active, size in zip(ordered, sizes, strict=True)],
+        "classes": [None, *class_names],
+    }
+    meta["id"] = _identity(meta, arrays)
+    return meta, arrays | _indexes(arrays)
+
+
+class _Collected:
+    """One list's entries, read and sorted by id, without the disabled ones."""
+
+    def __init__(self, active: ActiveList, classes: dict[str | None, int]) -> None:
+        self.ids: list[str] = []
+        self._columns: dict[Algorithm, list[HashColumn]] = {}
+        class_of: list[int] = []
+        for block in active.blocks():
+            base = len(self.ids)
+            self.ids.extend(block.ids)
+            class_of.extend(classes.setdefault(name, len(classes)) for name in block.classification)
+            video = np.array([media is Media.VIDEO for media in block.media], np.bool_)
+            for column in block.hashes:
+                self._columns.setdefault(column.algorithm, []).append(
+                    HashColumn(
+                        column.algorithm,
+                        column.entry + base,
+                        column.bits,
+                        # Only a video's times say where in it a frame is.
+                        np.where(video[column.entry], column.timestamp, np.nan),
+                        column.quality,
+                    )
+                )
+        order = sorted(
+            (i for i, entry in enumerate(self.ids) if entry not in active.disabled),
+            key=self.ids.__getitem__,
+        )
+        self._place = np.full(len(self.ids), -1, np.int64)
+        self._place[order] = np.arange(len(order))
+        self.class_of = np.array(class_of, np.uint32)[order]
+        self.ids = [self.ids[i] for i in order]
+        for before, after in zip(self.ids, self.ids[1:], strict=False):
+            if before == after:
+                raise EntryUnusable(name=active.name, entry=after, problem="it is there twice")
+
+    def columns(self) -> Iterable[tuple[Algorithm, HashColumn]]:
+        """The hashes, by entry's place; read once."""
+        while self._columns:
+            algorithm, parts = self._columns.popitem()
+            merged = _merged(parts)
+            entry = self._place[merged.entry]
+            kept = entry >= 0
+            if kept.any():
+                yield algorithm, _taken(merged, kept, entry[kept])
+
+
+def _merged(parts: Sequence[HashColumn]) -> HashColumn:
+    if len(parts) == 1:
+        return parts[0]
+    return HashColumn(
+        parts[0].algorithm,
+        np.concatenate([p.entry for p in parts]),
+        np.concatenate([p.bits for p in parts]),
+        np.concatenate([p.timestamp for p in parts]),
+        np.concatenate([p.quality for p in parts]),
+    )
+
+
+def _taken(column: HashColumn, which: NDArray[Any], entry: NDArray[np.int64]) -> HashColumn:
+    return HashColumn(
+        column.algorithm,
+        entry,
+        column.bits[which],
+        column.timestamp[which],
+        column.quality[which],
+    )
+
+
+def _perceptual(column: HashColumn) -> Arrays:
+    """rows: (n, words) different hashes; first, entry, timestamp, quality: `References`."""
+    order, starts = _grouped(column)
+    return {
+        "rows": column.bits[order[starts]].view("<u8"),
+        "first": np.append(starts, len(order)).astype(np.uint32),
+        "entry": column.entry[order].astype(np.uint32),
+        "timestamp": column.timestamp[order],
+        "quality": column.quality[order],
+    }
+
+
+def _digests(column: HashColumn) -> Arrays:
+    """rows: (n, bytes) different digests, sorted; first, entry: as for perceptual hashes."""
+    order, starts = _grouped(column)
+    return {
+        "rows": column.bits[order[starts]],
+        "first": np.append(starts, len(order)).astype(np.uint32),
+        "entry": column.entry[order].astype(np.uint32),
+    }
+
+
+def _grouped(column: HashColumn) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The order by bits (as bytes), entry, time, quality; and where in it each new hash starts."""
+    size = len(column.entry)
+    padded = np.zeros((size, -(-column.bits.shape[1] // 8) * 8), np.uint8)
+    padded[:, : column.bits.shape[1]] = column.bits
+    words = padded.view(">u8").astype(np.uint64)
+    order = np.argsort(words[:, 0])
+    # Few hashes share their first word unless they are equal: only those need a longer comparison.
+    tied = np.zeros(size, np.bool_)
+    same = words[order[1:], 0] == words[order[:-1], 0]
+    tied[1:] |= same
+    tied[:-1] |= same
+    some = order[tied]
+    least_first = [column.quality[some], column.timestamp[some], column.entry[some]]
+    by_bits = [words[some, w] for w in reversed(range(words.shape[1]))]
+    order[tied] = some[np.lexsort((*least_first, *by_bits))]
+    new = np.ones(size, np.bool_)
+    new[1:] = (words[order[1:]] != words[order[:-1]]).any(axis=1)
+    return order, np.flatnonzero(new)
+
+
+def _indexes(arrays: Arrays) -> Arrays:
+    """What searching needs besides the rows; it follows from them."""
+    return {
+        f"{algorithm}.{name}": array
+        for algorithm in Algorithm
+        if algorithm.perceptual and f"{algorithm}.rows" in arrays
+        for name, array in HashIndex.build(arrays[f"{algorithm}.rows"].view("u1")).arrays().items()
+        if name != "rows"
+    }
+
+
+def _identity(meta: Mapping[str, Any], arrays: Arrays) -> str:
+    """SHA-256 of all that can make a difference to what matches, and of the versions it is from."""
+    lists = [{k: v for k, v in one.items() if k != "imported_at"} for one in meta["lists"]]
+    head = [lists, meta["classes"], [[n, a.dtype.str, a.shape] for n, a in arrays.items()]]
+    digest = hashlib.sha256(json.dumps(head).encode())
+    for array in arrays.values():
+        digest.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
+    return digest.hexdigest()
+
+
+def _described(active: ActiveList, entries: int) -> dict[str, Any]:
+    return {
+        "name": active.name,
+        "version": active.version,
+        "action": active.action.value,
+        "distance": active.distance,
+        "imported_at": None if active.imported_at is None else active.imported_at.isoformat(),
+        "entries": entries,
+    }
+
+
+def _text(ids: Sequence[str]) -> Arrays:
+    encoded = [text.encode("utf-8", "surrogatepass") for text in ids]
+    at = np.zeros(len(ids) + 1, np.uint64)
+    np.cumsum([len(text) for text in encoded], out=at[1:], dtype=np.uint64)
+    return {"id_at": at, "id_text": np.frombuffer(b"".join(encoded), np.uint8)}
+
+
+def _joined(parts: Sequence[NDArray[Any]], kind: type[np.generic]) -> NDArray[Any]:
+    return np.concatenate([np.empty(0, kind), *parts])

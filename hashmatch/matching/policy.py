@@ -1,0 +1,135 @@
+"""What a clip's matches mean: exactly one outcome, and a brake on a list that matches too much.
+
+    verdict = decide(fingerprint, matches, min_coverage=0.95, min_frames=2, quality=50)
+    verdict, alarms = breaker.apply(verdict)
+
+The order is matched, review, unscannable, partial, clean. What was seen before a crash still counts
+as evidence; only what was seen well enough, and matches nothing, is clean.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from hashmatch.model import (
+    Action,
+    Algorithm,
+    Fingerprint,
+    Match,
+    MatchKind,
+    Outcome,
+    Reason,
+    Verdict,
+)
+
+# Trouble after which the frames that were given are good and the rest is missing. After any other,
+# too little is known of what the decoder did to call the clip anything but unscannable.
+BROKE_OFF = frozenset({Reason.TRUNCATED, Reason.TIME_LIMIT})
+
+# In a run of fewer clips, a share says nothing: one clip of three is a third.
+SHARE_FROM_CLIPS = 20
+
+
+def decide(
+    fingerprint: Fingerprint,
+    matches: Sequence[Match],
+    *,
+    min_coverage: float,
+    min_frames: int,
+    quality: int,
+) -> Verdict:
+    """The one outcome of a clip. Matches on lists that only log are kept and change nothing.
+
+    min_coverage: 0..1; min_frames: distinct frames on one entry that need no second look; quality:
+    PDQ quality from which a frame is usable.
+    """
+    coverage = fingerprint.coverage
+    unseen = _unseen(fingerprint, min_coverage, quality)
+    if any(conclusive(match, min_frames) for match in matches):
+        outcome = Outcome.MATCHED
+    elif any(match.action is not Action.LOG for match in matches):
+        outcome = Outcome.REVIEW
+    elif unseen is None:
+        return Verdict(Outcome.CLEAN, None, coverage, tuple(matches))
+    else:
+        return Verdict(*unseen, coverage, tuple(matches))
+    notes = () if unseen is None else (f"not seen in full: {unseen[1].text}",)
+    return Verdict(outcome, None, coverage, tuple(matches), notes)
+
+
+def conclusive(match: Match, min_frames: int) -> bool:
+    """This match alone makes a clip `matched`: the whole file, or enough of its frames."""
+    return match.action is Action.QUARANTINE and (
+        match.kind is MatchKind.FILE or match.frames >= min_frames
+    )
+
+
+def _unseen(
+    fingerprint: Fingerprint, min_coverage: float, quality: int
+) -> tuple[Outcome, Reason] | None:
+    """Why this clip cannot be called clean, None where it can."""
+    trouble = fingerprint.trouble
+    if trouble is not None and trouble not in BROKE_OFF:
+        return Outcome.UNSCANNABLE, trouble
+    pdq = [frames for frames in fingerprint.frames if frames.algorithm is Algorithm.PDQ]
+    if not any((frames.quality >= quality).any() for frames in pdq):
+        none_at_all = not any(len(frames) for frames in pdq)
+        return Outcome.UNSCANNABLE, (none_at_all and trouble) or Reason.NO_USABLE_FRAMES
+    if trouble is not None:
+        return Outcome.PARTIAL, trouble
+    if fingerprint.coverage < min_coverage:
+        return Outcome.PARTIAL, Reason.TRUNCATED
+    return None
+
+
+class Breaker:
+    """Counts the clips that each entry takes in one run, and stops one that takes too many.
+
+    A wrong entry (a common intro, a test card, a poisoned list) would otherwise quarantine a whole
+    platform in one night. Beyond its limit an entry sends clips to review, and only clips that no
+    other entry matches.
+
+    Not guaranteed here: anything about clips that were quarantined before the limit was reached.
+    """
+
+    def __init__(
+        self,
+        limit_clips: int,
+        limit_share: float,
+        clips: int,
+        *,
+        min_frames: int = 2,
+        counts: Mapping[tuple[str, str], int] | None = None,
+    ) -> None:
+        """clips: how many the run will look at; min_frames: what `decide` was given.
+
+        counts: what a run that was cut short had come to: (list, entry) to the number of clips with
+        a `conclusive` match on it, whatever their outcome. Entries beyond the limit in there have
+        had their alarm.
+        """
+        self._limit = limit_clips
+        if clips >= SHARE_FROM_CLIPS:
+            self._limit = min(limit_clips, max(1, int(limit_share * clips + 1e-9)))
+        self._min_frames = min_frames
+        self._counts = Counter(counts or {})
+
+    def apply(self, verdict: Verdict) -> tuple[Verdict, tuple[str, ...]]:
+        """Count one clip. Returns its verdict, and the entries ("list/entry") this clip tripped.
+
+        Call it once for every clip; each entry is returned once.
+        """
+        if verdict.outcome is not Outcome.MATCHED:
+            return verdict, ()
+        entries = sorted(
+            {(m.list, m.entry) for m in verdict.matches if conclusive(m, self._min_frames)}
+        )
+        self._counts.update(entries)
+        tripped = tuple("/".join(e) for e in entries if self._counts[e] == self._limit + 1)
+        if not entries or any(self._counts[entry] <= self._limit for entry in entries):
+            return verdict, tripped
+        names = ", ".join("/".join(entry) for entry in entries)
+        note = f"for review only: the circuit breaker holds {names}, which matches too many clips"
+        verdict = replace(verdict, outcome=Outcome.REVIEW, notes=(*verdict.notes, note))
+        return verdict, tripped

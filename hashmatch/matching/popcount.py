@@ -1,0 +1,80 @@
+"""Counting bits, and the plain scan: compare a query with every row.
+
+numba has no population count; LLVM has one instruction for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numba
+import numpy as np
+from numba import types
+from numba.extending import intrinsic
+from numpy.typing import NDArray
+
+
+def kernel(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Compiled at first use, kept on disk, and run without holding the interpreter's lock.
+
+    A kernel's arguments are Any: numba infers their types when it is called.
+    """
+    compiled: Callable[..., Any] = numba.njit(cache=True, nogil=True)(function)
+    return compiled
+
+
+def _popcount(context: Any, word: Any) -> Any:
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.ctpop(arguments[0])
+
+    return types.uint64(types.uint64), generate
+
+
+popcount: Any = intrinsic(_popcount)
+
+
+@kernel
+def scan(rows: Any, query: Any, radius: Any, at: Any, out_row: Any, out_distance: Any) -> Any:
+    """Write every row of (n, words) uint64 within radius of query from index `at` on.
+
+    Returns the index after the last one written, -1 where there was not enough room.
+    """
+    limit = np.uint64(radius)
+    room = len(out_row)
+    for i in range(rows.shape[0]):
+        distance = np.uint64(0)
+        for w in range(rows.shape[1]):
+            distance += popcount(rows[i, w] ^ query[w])
+        if distance <= limit:
+            if at == room:
+                return -1
+            out_row[at] = i
+            out_distance[at] = distance
+            at += 1
+    return at
+
+
+@kernel
+def scan_all(
+    rows: Any, queries: Any, first: Any, radius: Any, query: Any, row: Any, distance: Any
+) -> Any:
+    """Compare queries from first on with every row, as long as there is room.
+
+    Returns the first query that was not finished, and the number of hits of those before it.
+    """
+    at = 0
+    for q in range(first, len(queries)):
+        end = scan(rows, queries[q], radius, at, row, distance)
+        if end < 0:
+            return q, at
+        query[at:end] = q
+        at = end
+    return len(queries), at
+
+
+def frozen(array: NDArray[Any]) -> NDArray[Any]:
+    """The array, read-only, so that built and memory-mapped ones share the compiled kernels."""
+    view = array.view()
+    view.flags.writeable = False
+    return view
