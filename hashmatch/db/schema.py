@@ -193,7 +193,7 @@ class ListRow(Base):
 
 
 class ListVersionRow(Base):
-    """One imported, immutable state of a list."""
+    """One imported, immutable state of a list. `options`: how its files were read."""
 
     __tablename__ = "list_version"
 
@@ -203,6 +203,7 @@ class ListVersionRow(Base):
     source: Mapped[str] = mapped_column(Text)
     sha256: Mapped[str] = mapped_column(String(64))
     format: Mapped[str] = mapped_column(String(16))
+    options: Mapped[dict[str, Any]] = mapped_column(default=dict)
     imported_at: Mapped[datetime]
     imported_by: Mapped[str] = mapped_column(Text)
     entries: Mapped[int]

@@ -1,0 +1,73 @@
+"""Fingerprints in the database: what every clip is remembered by, one row a clip and recipe.
+
+Kept so that a new list can be matched without reading or decoding a clip again. A clip that gave no
+frames has a row all the same, for its digests.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import replace
+from datetime import datetime
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from hashmatch.db.schema import FingerprintRow
+from hashmatch.hashing.packing import pack, unpack
+from hashmatch.model import Digests, Fingerprint, Reason, Sampling
+
+NO_FRAMES = "none"
+
+
+def save(
+    session: Session, clip_id: int, etag: str, fingerprint: Fingerprint, now: datetime
+) -> None:
+    """Remember a clip's fingerprint in the place of what was remembered by the same recipes.
+
+    What older recipes said of an older version of the clip is forgotten.
+    """
+    frames = {hashes.recipe: pack(hashes) for hashes in fingerprint.frames} or {NO_FRAMES: b""}
+    rows = {row.recipe: row for row in _rows(session, clip_id)}
+    for recipe, row in rows.items():
+        if recipe not in frames and (row.etag != etag or recipe == NO_FRAMES):
+            session.delete(row)
+    for recipe, packed in frames.items():
+        row = rows.get(recipe) or FingerprintRow(clip_id=clip_id, recipe=recipe)
+        row.etag, row.size, row.made_at = etag, fingerprint.size, now
+        row.md5, row.sha1 = fingerprint.digests.md5, fingerprint.digests.sha1
+        row.sha256 = fingerprint.digests.sha256
+        row.duration, row.seen = fingerprint.duration, fingerprint.seen
+        row.sampling, row.trouble = fingerprint.sampling, fingerprint.trouble
+        row.frames = packed
+        session.add(row)
+
+
+def load(session: Session, clip_id: int, recipes: Collection[str]) -> Fingerprint | None:
+    """What is remembered of a clip by the given recipes; None where there is nothing of theirs.
+
+    Raises FingerprintDamaged where the stored bytes are not what was stored.
+    """
+    found: Fingerprint | None = None
+    for row in _rows(session, clip_id):
+        if row.recipe not in recipes and row.recipe != NO_FRAMES:
+            continue
+        hashes = (unpack(row.frames),) if row.frames else ()
+        if found is not None:
+            found = replace(found, frames=found.frames + hashes)
+            continue
+        found = Fingerprint(
+            digests=Digests(row.md5, row.sha1, row.sha256),
+            size=row.size,
+            duration=row.duration,
+            seen=row.seen,
+            sampling=Sampling(row.sampling) if row.sampling else None,
+            frames=hashes,
+            trouble=Reason(row.trouble) if row.trouble else None,
+        )
+    return found
+
+
+def _rows(session: Session, clip_id: int) -> list[FingerprintRow]:
+    query = select(FingerprintRow).where(FingerprintRow.clip_id == clip_id)
+    return list(session.scalars(query.order_by(FingerprintRow.recipe)))

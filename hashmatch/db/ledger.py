@@ -1,0 +1,269 @@
+"""The ledger: which clips there are, which of them a run takes, and what became of each.
+
+A run plans (`take_listing` puts listed clips into shards of work), leases shards to workers, and ends
+each clip's turn with `finish`. A clip is due while its newest version has no outcome, so work that a
+killed run left behind is found again by the next listing, and work it finished is not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import ColumnElement, delete, func, insert, literal, select, update
+from sqlalchemy.orm import Session
+
+from hashmatch.db.schema import ClipRow, WorkRow
+from hashmatch.model import Clip, Metadata, Outcome, Reason, Verdict
+
+LONGEST_WAIT = timedelta(days=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """When a clip whose trouble may pass is looked at again: after wait·2ⁿ, at most `attempts` looks."""
+
+    attempts: int
+    wait: timedelta
+
+    def next(self, looks: int, reason: Reason | None, now: datetime) -> datetime | None:
+        """looks: how often this version was looked at, this time included."""
+        if reason is None or not reason.retryable or looks >= self.attempts:
+            return None
+        doubled: timedelta = self.wait * 2 ** min(looks - 1, 20)
+        return now + min(doubled, LONGEST_WAIT)
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One clip's turn in a run, as it is handed to a worker."""
+
+    work_id: int
+    clip_id: int
+    clip: Clip
+    deaths: int = 0
+
+
+def is_due(row: ClipRow, now: datetime) -> bool:
+    """New, changed, or its time to be tried again has come.
+
+    A retry further ahead than the longest wait was set by a clock that has since gone back.
+    """
+    if row.scanned_etag != row.etag:
+        return True
+    if row.retry_at is None:
+        return False
+    return row.retry_at <= now or row.retry_at > now + LONGEST_WAIT
+
+
+def take_listing(
+    session: Session,
+    run_id: str,
+    clips: Sequence[Clip],
+    *,
+    now: datetime,
+    shard_size: int,
+    planned: int,
+    force: bool = False,
+) -> int:
+    """Enter one page of listed clips and plan those that are due (all of them with `force`).
+
+    planned: how many this run has planned before. Returns how many of the page it plans.
+    """
+    listed = {clip.key: clip for clip in clips}
+    known = {
+        row.key: row
+        for row in session.scalars(select(ClipRow).where(ClipRow.key.in_(listed.keys())))
+    }
+    due: list[ClipRow] = []
+    for clip in listed.values():
+        row = known.get(clip.key)
+        if row is None:
+            row = ClipRow(key=clip.key, attempts=0)
+            session.add(row)
+        elif row.etag != clip.etag:
+            row.attempts, row.retry_at = 0, None
+        row.etag, row.size, row.modified = clip.etag, clip.size, clip.modified
+        about = clip.metadata
+        row.platform_id, row.created, row.channel = about.id, about.created, about.channel
+        row.visibility, row.views = about.visibility, about.views
+        if force or is_due(row, now):
+            due.append(row)
+    session.flush()
+    # A folder that changes while it is listed may name a file twice.
+    taken = set(
+        session.scalars(
+            select(WorkRow.clip_id).where(
+                WorkRow.run_id == run_id, WorkRow.clip_id.in_([row.id for row in due])
+            )
+        )
+    )
+    due = [row for row in due if row.id not in taken]
+    if due:
+        session.execute(
+            insert(WorkRow),
+            [
+                {"run_id": run_id, "clip_id": row.id, "shard": (planned + n) // shard_size}
+                for n, row in enumerate(due)
+            ],
+        )
+    return len(due)
+
+
+def take_stored(session: Session, run_id: str, *, shard_size: int) -> int:
+    """Plan every clip that was scanned before, to be matched from what is stored. Returns how many."""
+    number = func.row_number().over(order_by=ClipRow.id)
+    scanned = select(
+        literal(run_id), ClipRow.id, (number - 1) // shard_size, literal("waiting"), literal(0)
+    ).where(ClipRow.scanned_etag.is_not(None))
+    session.execute(
+        insert(WorkRow).from_select(["run_id", "clip_id", "shard", "state", "deaths"], scanned)
+    )
+    return _count(session, run_id)
+
+
+def lease_shard(session: Session, run_id: str, worker: str, now: datetime) -> list[Task]:
+    """The next shard with waiting work, now leased to `worker`; empty when nothing waits."""
+    shard = session.scalar(
+        select(func.min(WorkRow.shard)).where(WorkRow.run_id == run_id, WorkRow.state == "waiting")
+    )
+    if shard is None:
+        return []
+    mine = (WorkRow.run_id == run_id, WorkRow.shard == shard, WorkRow.state == "waiting")
+    rows = session.execute(
+        select(WorkRow, ClipRow)
+        .join(ClipRow, WorkRow.clip_id == ClipRow.id)
+        .where(*mine)
+        .order_by(ClipRow.modified.desc(), ClipRow.id)
+    ).all()
+    session.execute(
+        update(WorkRow)
+        .where(*mine)
+        .values(state="leased", worker=worker, leased_at=now)
+        .execution_options(synchronize_session=False)
+    )
+    return [Task(work.id, clip.id, as_clip(clip), work.deaths) for work, clip in rows]
+
+
+def give_back(session: Session, task: Task) -> None:
+    """Put a leased clip back after its worker died on it."""
+    row = session.get_one(WorkRow, task.work_id)
+    row.state, row.worker, row.leased_at = "waiting", None, None
+    row.deaths += 1
+
+
+def drop_unfinished(session: Session, run_id: str) -> int:
+    """Take what has no outcome out of a run that ends; the next listing finds it again."""
+    left = _count(session, run_id, WorkRow.state != "done")
+    session.execute(
+        delete(WorkRow)
+        .where(WorkRow.run_id == run_id, WorkRow.state != "done")
+        .execution_options(synchronize_session=False)
+    )
+    return left
+
+
+def finish(
+    session: Session,
+    task: Task,
+    *,
+    run_id: str,
+    verdict: Verdict,
+    etag: str,
+    size: int,
+    list_set: str,
+    seconds: float,
+    now: datetime,
+    retry: Retry | None,
+) -> ClipRow:
+    """End a clip's turn: its one outcome, in the run and in the ledger.
+
+    etag, size: of the version that the verdict speaks of. retry: None is for a comparison of what
+    is stored, which is no new look: a newer version that waits for its scan goes on waiting.
+    """
+    work = session.get_one(WorkRow, task.work_id)
+    if work.state == "done":
+        raise ValueError(f"work {task.work_id} already has an outcome")
+    work.state, work.etag, work.seconds = "done", etag, seconds
+    work.outcome, work.reason = verdict.outcome, verdict.reason
+    clip = session.get_one(ClipRow, task.clip_id)
+    clip.scanned_etag = etag
+    clip.scanned_at, clip.scanned_run, clip.list_set = now, run_id, list_set
+    clip.outcome, clip.reason, clip.coverage = verdict.outcome, verdict.reason, verdict.coverage
+    if retry is not None:
+        clip.etag, clip.size = etag, size
+        clip.attempts += 1
+        clip.retry_at = retry.next(clip.attempts, verdict.reason, now)
+    elif verdict.reason is Reason.OTHER_RECIPE:
+        clip.retry_at = now
+    return clip
+
+
+def last_verdict(session: Session, task: Task) -> Verdict:
+    """What was said of a clip when it was last looked at, without its matches."""
+    clip = session.get_one(ClipRow, task.clip_id)
+    reason = Reason(clip.reason) if clip.reason else None
+    return Verdict(Outcome(clip.outcome or Outcome.UNSCANNABLE), reason, clip.coverage or 0.0)
+
+
+def scanned_version(session: Session, task: Task) -> str:
+    """The ETag of the version that the clip's outcome and fingerprint speak of."""
+    clip = session.get_one(ClipRow, task.clip_id)
+    return clip.scanned_etag or clip.etag
+
+
+def distrust(session: Session, run_id: str) -> int:
+    """Make every clip that a blind run called anything but matched due again. Returns how many."""
+    doubted = (ClipRow.scanned_run == run_id, ClipRow.outcome != Outcome.MATCHED)
+    count = session.scalar(select(func.count()).select_from(ClipRow).where(*doubted)) or 0
+    session.execute(
+        update(ClipRow)
+        .where(*doubted)
+        .values(scanned_etag=None, attempts=0, retry_at=None)
+        .execution_options(synchronize_session=False)
+    )
+    return count
+
+
+def outcomes(session: Session, run_id: str) -> dict[Outcome, int]:
+    """How many clips of a run ended in each outcome, counted from the ledger itself."""
+    counted = session.execute(
+        select(WorkRow.outcome, func.count())
+        .where(WorkRow.run_id == run_id, WorkRow.state == "done")
+        .group_by(WorkRow.outcome)
+    )
+    found = {Outcome(name): count for name, count in counted if name is not None}
+    return {outcome: found.get(outcome, 0) for outcome in Outcome}
+
+
+def unfinished(session: Session, run_id: str) -> int:
+    """How many clips of a run have no outcome yet."""
+    return _count(session, run_id, WorkRow.state != "done")
+
+
+def unscannable_by_reason(session: Session, run_id: str) -> dict[str, int]:
+    rows = session.execute(
+        select(WorkRow.reason, func.count())
+        .where(WorkRow.run_id == run_id, WorkRow.outcome == Outcome.UNSCANNABLE)
+        .group_by(WorkRow.reason)
+    )
+    return {reason or "unknown": count for reason, count in rows}
+
+
+def behind(session: Session, list_set: str) -> int:
+    """How many scanned clips were last compared with another state of the lists."""
+    query = select(func.count()).where(
+        ClipRow.scanned_etag.is_not(None), ClipRow.list_set != list_set
+    )
+    return session.scalar(query) or 0
+
+
+def as_clip(row: ClipRow) -> Clip:
+    about = Metadata(row.platform_id, row.created, row.channel, row.visibility, row.views)
+    return Clip(row.key, row.etag, row.size, row.modified, about)
+
+
+def _count(session: Session, run_id: str, *conditions: ColumnElement[bool]) -> int:
+    query = select(func.count()).select_from(WorkRow).where(WorkRow.run_id == run_id, *conditions)
+    return session.scalar(query) or 0

@@ -1,0 +1,66 @@
+"""The run lock: one run at a time on one database, freed by the system when its holder dies."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from sqlalchemy import Engine, text
+
+from hashmatch.errors import AlreadyRunning, DatabaseError
+
+# "hm" "ru": any fixed number does, it is counted for each database by itself.
+_RUN_KEY = 0x686D7275
+
+_HOLDER = text(
+    "SELECT a.application_name || coalesce(' from ' || host(a.client_addr), '')"
+    " FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid"
+    " WHERE l.locktype = 'advisory' AND l.granted AND l.classid = 0 AND l.objid = :key"
+    " AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+)
+
+
+@contextmanager
+def file_lock(path: Path) -> Iterator[None]:
+    """flock on `path`, which names its holder. Raises AlreadyRunning.
+
+    The file stays: to unlink it would let two holders lock two files of one name.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        problem = f"its lock file cannot be opened, {error.strerror}. Check who owns it"
+        raise DatabaseError(url=path, problem=problem) from error
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = os.pread(descriptor, 200, 0).decode("utf-8", "replace").strip()
+            raise AlreadyRunning(holder=holder or "a process that has just started") from None
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"process {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def advisory_lock(engine: Engine) -> Iterator[None]:
+    """PostgreSQL's session lock, on a connection of its own. Raises AlreadyRunning.
+
+    The server frees it when the connection ends, so a run whose network broke may be followed by
+    another while it still thinks it holds the lock: its writes fail on the same broken network.
+    """
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        if not connection.scalar(text("SELECT pg_try_advisory_lock(:key)"), {"key": _RUN_KEY}):
+            holder = connection.scalar(_HOLDER, {"key": _RUN_KEY})
+            raise AlreadyRunning(holder=holder or "a process that has just ended")
+        try:
+            yield
+        finally:
+            # Closes the session itself: in the pool it would keep the lock.
+            connection.invalidate()
