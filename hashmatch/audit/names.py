@@ -26,6 +26,10 @@ class KeyedNames:
     def case(self, key: str, etag: str) -> str:
         return self._name("case", key, etag)
 
+    def content(self, sha256: str) -> str:
+        """A commitment to a file's bytes that does not give their digest away."""
+        return self._name("content", sha256)
+
     def entry(self, algorithm: str, bits: bytes) -> str:
         """For an entry that its list gives no id, or a hash as its id."""
         return self._name("entry", algorithm, bits.hex())

@@ -1,0 +1,134 @@
+"""`hashmatch audit`: what happened, and the proof that nobody changed it."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from hashmatch.cli.app import App, emit_json, json_option, pass_app, table, tell
+
+if TYPE_CHECKING:
+    from hashmatch.audit.verification import Progress
+
+
+@click.group("audit")
+def audit_command() -> None:
+    """Show and verify the audit log."""
+
+
+@audit_command.command("show")
+@click.option(
+    "--last",
+    "count",
+    type=click.IntRange(min=1),
+    default=20,
+    show_default=True,
+    help="How many leaves, the newest ones.",
+)
+@click.option("--kind", metavar="KIND", help="Only leaves of this kind.")
+@json_option
+@pass_app
+def show_command(app: App, count: int, kind: str | None, as_json: bool) -> None:
+    """The last leaves, oldest first. Clips and cases have their keyed names.
+
+    \b
+    Example:
+      hashmatch audit show --last 50 --kind case-opened
+    """
+    from hashmatch.audit.log import last_leaves
+
+    with app.db.read() as session:
+        leaves = [json.loads(row.body) for row in last_leaves(session, count, kind)]
+    if as_json:
+        emit_json(leaves)
+        return
+    rows = [
+        [str(leaf["seq"]), leaf["at"], leaf["kind"], json.dumps(leaf["body"], ensure_ascii=False)]
+        for leaf in leaves
+    ]
+    table(["leaf", "at", "kind", "what"], rows)
+
+
+@audit_command.command("checkpoint")
+@pass_app
+def checkpoint_command(app: App) -> None:
+    """The newest checkpoint, to be kept elsewhere: who changes the log cannot change that copy.
+
+    On stderr: the public key, as transparency-log tools take it.
+
+    \b
+    Example:
+      hashmatch audit checkpoint > /mnt/other-host/hashmatch-2026-11-22.checkpoint
+    """
+    from hashmatch.audit.checkpoint import verifier_key
+    from hashmatch.audit.keys import load_signer
+    from hashmatch.audit.log import last_checkpoint
+
+    with app.db.read() as session:
+        note = last_checkpoint(session)
+    if note is None:
+        raise click.UsageError("there is no checkpoint yet; every `hashmatch scan` makes one")
+    audit = app.settings.audit
+    tell(verifier_key(audit.origin, load_signer(app.settings.path(audit.key)).public_key()))
+    click.echo(note, nl=False)
+
+
+@audit_command.command("verify")
+@click.option(
+    "--against",
+    "files",
+    multiple=True,
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="A checkpoint that was kept elsewhere; may be given more than once.",
+)
+@json_option
+@pass_app
+def verify_command(app: App, files: tuple[Path, ...], as_json: bool) -> None:
+    """Read the whole log and check every leaf, every checkpoint and their signatures.
+
+    Exit code 20 if anything is not what was written; the message names the first bad leaf.
+
+    \b
+    Example:
+      hashmatch audit verify --against /mnt/other-host/hashmatch-2026-11-22.checkpoint
+    """
+    from hashmatch.audit.keys import load_signer
+    from hashmatch.audit.verification import verify
+
+    key = load_signer(app.settings.path(app.settings.audit.key)).public_key()
+    kept = [file.read_text("utf-8", "replace") for file in files]
+    with app.db.read() as session, _progress() as progress:
+        verified = verify(session, key, progress, kept)
+    if as_json:
+        emit_json(
+            {
+                "leaves": verified.size,
+                "root": verified.root.hex(),
+                "checkpoints": verified.checkpoints,
+            }
+        )
+        return
+    click.echo(
+        f"The log is what was written: {verified.size} leaves, root {verified.root.hex()[:16]}…, "
+        f"{verified.checkpoints} checkpoints."
+    )
+
+
+@contextmanager
+def _progress() -> Iterator[Progress | None]:
+    """A bar on stderr, where that is a terminal."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import Progress as Bar
+
+    with Bar(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("leaves", total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)

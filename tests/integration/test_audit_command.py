@@ -1,0 +1,162 @@
+"""`hashmatch audit`: what an operator sees of the log, and what a script can rely on."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+
+from hashmatch.audit.keys import create_keys, load_signer
+from hashmatch.audit.log import append, make_checkpoint
+from hashmatch.cli.main import main
+from hashmatch.db.session import Database
+
+ROOT = Path(__file__).resolve().parents[2]
+AT = datetime(2026, 11, 22, 3, 0, tzinfo=UTC)
+
+
+@pytest.fixture
+def home(sqlite_db: Database, tmp_path: Path) -> Path:
+    """An installation with three leaves and a checkpoint after two."""
+    create_keys(tmp_path / "keys" / "audit.key", tmp_path / "keys" / "id.key")
+    (tmp_path / "hashmatch.toml").write_text('[database]\nurl = "sqlite:///hashmatch.db"\n')
+    with sqlite_db.write() as session:
+        append(session, "run-started", {"run": "r-1"}, AT)
+        append(session, "case-opened", {"case": "case-abc"}, AT)
+        signer = load_signer(tmp_path / "keys" / "audit.key")
+        make_checkpoint(session, signer, "hashmatch.example/log", AT)
+        append(session, "run-ended", {"run": "r-1"}, AT)
+    sqlite_db.close()
+    return tmp_path
+
+
+@dataclass
+class Done:
+    exit_code: int
+    stdout: str
+    stderr: str
+
+
+Run = Callable[..., Done]
+
+
+@pytest.fixture
+def run(home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    monkeypatch.chdir(home)
+
+    def run(*arguments: str) -> Done:
+        monkeypatch.setattr(sys, "argv", ["hashmatch", "audit", *arguments])
+        code: object = 0
+        try:
+            main()
+        except SystemExit as left:
+            code = left.code or 0
+        assert isinstance(code, int)
+        return Done(code, *capsys.readouterr())
+
+    return run
+
+
+def forge(home: Path) -> None:
+    db = Database.connect("sqlite:///hashmatch.db", home)
+    with db.write() as session:
+        session.execute(text("DROP TRIGGER leaf_keeps_update"))
+        session.execute(text("UPDATE leaf SET body = replace(body, 'abc', 'xyz') WHERE seq = 1"))
+    db.close()
+
+
+def test_show_lists_the_newest_leaves_oldest_first(run: Run) -> None:
+    done = run("show", "--last", "2")
+    assert done.exit_code == 0, done.stderr
+    assert [line.split("\t")[0] for line in done.stdout.splitlines()] == ["1", "2"]
+    assert '"case": "case-abc"' in done.stdout
+
+
+def test_show_of_one_kind_as_json_is_what_was_recorded(run: Run) -> None:
+    done = run("show", "--kind", "case-opened", "--json")
+    assert json.loads(done.stdout) == [
+        {
+            "v": 1,
+            "seq": 1,
+            "at": "2026-11-22T03:00:00.000000Z",
+            "kind": "case-opened",
+            "body": {"case": "case-abc"},
+        }
+    ]
+
+
+def test_verify_says_how_much_it_checked(run: Run) -> None:
+    done = run("verify")
+    assert done.exit_code == 0, done.stderr
+    assert "3 leaves" in done.stdout
+    assert "1 checkpoints" in done.stdout
+
+
+def test_verify_as_json_gives_the_whole_root(run: Run) -> None:
+    said = json.loads(run("verify", "--json").stdout)
+    assert (said["leaves"], said["checkpoints"], len(said["root"])) == (3, 1, 64)
+
+
+def test_verify_of_a_broken_log_exits_20_and_names_the_leaf(run: Run, home: Path) -> None:
+    forge(home)
+    done = run("verify")
+    assert done.exit_code == 20
+    assert done.stdout == ""
+    assert "first at leaf 1" in done.stderr
+    assert "Keep the database as it is" in done.stderr
+    assert run("verify", "--json").exit_code == 20
+
+
+def test_a_checkpoint_that_was_kept_is_compared(run: Run, home: Path) -> None:
+    kept = run("checkpoint")
+    assert kept.stderr.startswith("hashmatch.example/log+")
+    (home / "kept").write_text(kept.stdout)
+    assert "2 checkpoints" in run("verify", "--against", "kept").stdout
+    lines = kept.stdout.split("\n")
+    (home / "kept").write_text("\n".join([lines[0], "3", *lines[2:]]))
+    done = run("verify", "--against", "kept")
+    assert done.exit_code == 20
+    assert "its signature does not hold" in done.stderr
+
+
+def test_without_the_key_nothing_is_called_verified(run: Run, home: Path) -> None:
+    (home / "keys" / "audit.key").unlink()
+    done = run("verify")
+    assert done.exit_code == 14
+    assert "no such key file" in done.stderr
+    assert done.stdout == ""
+
+
+@pytest.mark.parametrize("command", ["show", "verify", "checkpoint"])
+def test_every_command_has_help_with_an_example(run: Run, command: str) -> None:
+    done = run(command, "--help")
+    assert done.exit_code == 0
+    assert f"hashmatch audit {command}" in done.stdout
+
+
+def test_on_a_terminal_progress_is_drawn_beside_the_result(home: Path) -> None:
+    master, slave = pty.openpty()
+    done = subprocess.run(
+        [sys.executable, "-c", "from hashmatch.cli.main import main; main()", "audit", "verify"],
+        cwd=home,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "TERM": "xterm"},
+        stdout=subprocess.PIPE,
+        stderr=slave,
+        text=True,
+        check=False,
+    )
+    os.close(slave)
+    drawn = os.read(master, 10_000).decode()
+    os.close(master)
+    assert done.returncode == 0
+    assert "leaves" in drawn
+    assert done.stdout.startswith("The log is what was written: 3 leaves")
