@@ -1,0 +1,134 @@
+"""Clip storage: one small interface to a folder, an S3 bucket, Google or Azure storage.
+
+    for found in store.list("2026/11/"):
+        for chunk in store.read(found.key, found.etag):   # exactly the version that was listed
+            ...
+
+`opening.open_store` makes one. Only `store_folder`, `store_s3` and `store_object` know how a backend
+is spoken to. Amazon's and other S3 goes through boto3: obstore's listing ends at the first key that
+has an empty, `.` or `..` segment or a control character in it, so one uploaded name would hide all
+others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from hashmatch.errors import StorageError
+
+CHUNK = 1 << 20
+
+
+class ObjectNotFound(StorageError):
+    """{url}: there is no {key!r}.
+
+    It may have been removed since it was listed. The next run lists anew.
+    """
+
+
+class ObjectChanged(StorageError):
+    """{url}: {key!r} is not the version that was asked for, or changed while it was read.
+
+    Something still writes to it. A later run looks at its new version.
+    """
+
+
+class ObjectExists(StorageError):
+    """{url}: {key!r} exists already and is not replaced.
+
+    After a lost connection this may be what an earlier attempt wrote: compare before writing again.
+    """
+
+
+class ObjectDenied(StorageError):
+    """{url}: access to {key!r} was refused ({problem}).
+
+    Check the credentials and what they are allowed to do there. S3 also answers so for an object
+    that is gone, unless s3:ListBucket is granted.
+    """
+
+
+class KeyRefused(StorageError):
+    """{url}: {key!r} cannot be used as a name there: {problem}.
+
+    Rename the object where it is stored.
+    """
+
+
+class StorageUnavailable(StorageError):
+    """{url} cannot be used now: {problem}
+
+    Check that the storage is up, mounted or reachable from this host, and its url and endpoint in
+    the settings. The next run tries again.
+    """
+
+
+class StorageFull(StorageError):
+    """{url} is full: {problem}
+
+    Free some space or raise the quota. The next run carries on.
+    """
+
+
+class ListingIncomplete(StorageError):
+    """{url} was not listed in full: {problem}
+
+    What could be listed was. The rest is not scanned until this is put right.
+    """
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectInfo:
+    """One stored object. key: as in `clips.keys`; etag: another one when the bytes change."""
+
+    key: str
+    etag: str
+    size: int
+    modified: datetime
+
+
+class Store(Protocol):
+    """Objects by key. Keys are relative to the store's url and divided by `/`.
+
+    Everything may raise StorageUnavailable, ObjectDenied and, for a key that the backend cannot
+    hold, KeyRefused. What else can happen:
+    """
+
+    @property
+    def url(self) -> str:
+        """Where this is, for messages. Holds no credentials."""
+        ...
+
+    def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
+        """Every object whose key starts with prefix, in no promised order, page by page.
+
+        Raises ListingIncomplete after everything else was yielded, if parts could not be looked
+        into.
+        """
+        ...
+
+    def head(self, key: str) -> ObjectInfo:
+        """Raises ObjectNotFound."""
+        ...
+
+    def read(self, key: str, etag: str | None = None) -> Iterator[bytes]:
+        """The bytes of one version, in chunks of about a megabyte; the newest if no etag is given.
+
+        Raises ObjectNotFound, and ObjectChanged if the version is another or changes meanwhile. The
+        error may come after the last chunk: bytes count only when the iterator has ended well.
+        """
+        ...
+
+    def write(self, key: str, chunks: Iterable[bytes], *, replace: bool) -> ObjectInfo:
+        """Store an object whole or not at all; durable when this returns.
+
+        Raises ObjectExists (unless replace) and StorageFull.
+        """
+        ...
+
+    def delete(self, key: str, etag: str) -> None:
+        """Remove that version. Raises ObjectNotFound, and ObjectChanged if another one is there."""
+        ...

@@ -1,0 +1,172 @@
+"""What S3 adds to a store's promises: any key, many pages, versions; and obstore's limits."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from moto.core import DEFAULT_ACCOUNT_ID
+from moto.s3.models import s3_backends
+from s3_server import Bucket
+from stores import over_obstore
+
+from hashmatch.clips.keys import to_key
+from hashmatch.clips.store import (
+    ListingIncomplete,
+    ObjectChanged,
+    ObjectNotFound,
+    StorageUnavailable,
+    Store,
+    open_store,
+)
+
+# What obstore refuses or alters, and other trouble-makers.
+ODD = [
+    "a/../b",
+    "..",
+    "a//b",
+    "//",
+    "/lead",
+    "trail/",
+    "a/./b",
+    "tab\tx",
+    "x\ry",
+    "del\x7f",
+    "\x01",
+]
+ODD += ["a+b c%2B%20", "\\xE9"]
+
+
+def make(bucket: Bucket, prefix: str = "") -> Store:
+    return open_store(bucket.storage(prefix), Path())
+
+
+@pytest.mark.parametrize("prefix", ["", "live/"])
+def test_no_key_hides_another(s3: Bucket, prefix: str) -> None:
+    for key in (*ODD, "plain"):
+        s3.put(prefix + key, key.encode())
+    store = make(s3, prefix)
+    listed = {info.key: info for info in store.list()}
+    assert listed.keys() == {to_key(key.encode()) for key in (*ODD, "plain")}
+    for info in listed.values():
+        assert to_key(b"".join(store.read(info.key, info.etag))) == info.key
+        store.delete(info.key, info.etag)
+    assert s3.keys() == []
+
+
+def test_a_key_with_a_newline_is_listed(s3: Bucket) -> None:
+    # Put in from behind: the test server's own addresses cannot hold a newline.
+    s3_backends[DEFAULT_ACCOUNT_ID]["aws"].put_object(s3.name, "two\nlines", b"x")
+    assert [info.key for info in make(s3).list()] == ["two\nlines"]
+
+
+def test_all_pages_are_listed(s3: Bucket) -> None:
+    behind = s3_backends[DEFAULT_ACCOUNT_ID]["aws"]
+    wanted = {f"{n:04}//{n}" for n in range(2345)}
+    for key in wanted:
+        behind.put_object(s3.name, key, b"x")
+    listed = [info.key for info in make(s3).list()]
+    assert len(listed) == len(wanted)
+    assert set(listed) == wanted
+
+
+def test_what_consoles_draw_folders_with_is_no_object(s3: Bucket) -> None:
+    s3.put("2026/", b"")
+    s3.put("2026/a", b"")
+    s3.put("notes/", b"not empty, so not a folder")
+    assert {info.key for info in make(s3).list()} == {"2026/a", "notes/"}
+
+
+def test_a_missing_bucket_is_not_an_empty_one(s3: Bucket) -> None:
+    s3.client.delete_bucket(Bucket=s3.name)
+    with pytest.raises(StorageUnavailable, match="no such bucket"):
+        list(make(s3).list())
+
+
+def versioned(bucket: Bucket) -> Bucket:
+    bucket.client.put_bucket_versioning(
+        Bucket=bucket.name, VersioningConfiguration={"Status": "Enabled"}
+    )
+    return bucket
+
+
+def bodies(bucket: Bucket, key: str) -> list[bytes]:
+    """All versions that still hold bytes, newest first."""
+    found = bucket.client.list_object_versions(Bucket=bucket.name, Prefix=key).get("Versions", [])
+    return [
+        bucket.client.get_object(Bucket=bucket.name, Key=key, VersionId=one["VersionId"])[
+            "Body"
+        ].read()
+        for one in found
+    ]
+
+
+def test_with_versions_the_bytes_go_and_not_only_the_name(s3: Bucket) -> None:
+    versioned(s3).put("a", b"bad")
+    store = make(s3)
+    store.delete("a", store.head("a").etag)
+    assert bodies(s3, "a") == []
+
+
+def test_what_is_older_than_the_versions_goes_too(s3: Bucket) -> None:
+    s3.put("a", b"bad")
+    versioned(s3)
+    store = make(s3)
+    store.delete("a", store.head("a").etag)
+    assert bodies(s3, "a") == []
+
+
+def test_with_versions_the_same_bytes_do_not_come_back(s3: Bucket) -> None:
+    for body in (b"other", b"bad", b"bad"):
+        versioned(s3).put("a", body)
+    store = make(s3)
+    bad = store.head("a").etag
+    store.delete("a", bad)
+    assert bodies(s3, "a") == [b"other"]
+    assert store.head("a").etag != bad
+
+
+def test_with_versions_another_one_is_not_touched(s3: Bucket) -> None:
+    old = versioned(s3).put("a", b"old")
+    s3.put("a", b"new")
+    with pytest.raises(ObjectChanged):
+        make(s3).delete("a", old)
+    assert bodies(s3, "a") == [b"new", b"old"]
+
+
+def test_an_upload_that_fails_leaves_no_parts(s3: Bucket) -> None:
+    def chunks():
+        yield bytes(40 << 20)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        make(s3).write("a", chunks(), replace=True)
+    assert not s3.client.list_multipart_uploads(Bucket=s3.name).get("Uploads")
+    assert s3.keys() == []
+
+
+def test_the_environment_gives_region_and_credentials(
+    s3: Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIAEXAMPLE")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    monkeypatch.setenv("AWS_REGION", "eu-west-1")
+    nothing = {"access_key_id": None, "secret_access_key": None, "region": None}
+    store = open_store(s3.storage().model_copy(update=nothing), Path())
+    s3.put("a", b"x")
+    assert [info.key for info in store.list()] == ["a"]
+
+
+@pytest.mark.parametrize("odd", ["a//b", "a/../b", "tab\tx"])
+def test_obstore_says_that_it_could_not_list_all(s3: Bucket, odd: str) -> None:
+    s3.put(odd, b"x")
+    with pytest.raises(ListingIncomplete):
+        list(over_obstore(s3.storage()).list())
+
+
+def test_a_key_that_obstore_alters_is_listed_and_not_found(s3: Bucket) -> None:
+    s3.put("/lead", b"x")
+    store = over_obstore(s3.storage())
+    (info,) = store.list()
+    with pytest.raises(ObjectNotFound):
+        list(store.read(info.key, info.etag))
