@@ -1,0 +1,336 @@
+"""`hashmatch lists`: from a partner's file to a list that acts, and back."""
+
+from __future__ import annotations
+
+import getpass
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from hashmatch.cli.app import App, pass_app, tell
+from hashmatch.cli.listed import READING
+
+if TYPE_CHECKING:
+    from hashmatch.lists.activation import Change
+    from hashmatch.lists.imports import Imported
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+FORMATS = ("csv", "lines", "jsonl", "vpdq")
+ALGORITHMS = ("pdq", "phash", "dhash", "whash", "md5", "sha1", "sha256")
+
+
+@click.group("lists")
+def lists_command() -> None:
+    """Import, activate, compare and switch off hash lists.
+
+    \b
+    hashmatch lists import c3p c3p-2026-11.csv --sha256 DIGEST
+    hashmatch lists activate c3p 1
+    hashmatch lists rollback c3p
+    """
+
+
+for reading in READING:
+    lists_command.add_command(reading)
+
+
+def by_option(command: Command) -> Command:
+    """`--by`, as the argument by."""
+    return click.option("--by", default=_me, help="Who does this. Default: the user logged in.")(
+        command
+    )
+
+
+def _me() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):
+        raise click.UsageError("this user has no name here; say who does this with --by") from None
+
+
+def _columns(
+    _context: click.Context, _option: click.Parameter, given: tuple[str, ...]
+) -> dict[str, str]:
+    from hashmatch.lists.formats.csv_table import COLUMNS
+
+    columns = {}
+    for pair in given:
+        theirs, _, ours = pair.rpartition("=")
+        if not theirs or ours not in COLUMNS:
+            raise click.BadParameter(f"write THEIRS=OURS, with one of {', '.join(COLUMNS)}")
+        columns[theirs] = ours
+    return columns
+
+
+@lists_command.command("import")
+@click.argument("name")
+@click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
+@click.option(
+    "--format", "format_", type=click.Choice(FORMATS), help="Default: told from the file."
+)
+@click.option(
+    "--map", "columns", multiple=True, callback=_columns, help="THEIRS=OURS: their column is ours."
+)
+@click.option("--algorithm", type=click.Choice(ALGORITHMS), help="Of rows that name none.")
+@click.option("--sha256", help="The SHA-256 of the file that the partner published.")
+@click.option(
+    "--max-rejected",
+    type=click.FloatRange(0, 1),
+    help="Share of bad rows at which all is refused. Default: lists.max_rejected.",
+)
+@click.option("--source", help="Where the file came from, for the record.")
+@by_option
+@pass_app
+def import_command(
+    app: App,
+    name: str,
+    files: tuple[Path, ...],
+    format_: str | None,
+    columns: Mapping[str, str],
+    algorithm: str | None,
+    sha256: str | None,
+    max_rejected: float | None,
+    source: str | None,
+    by: str,
+) -> None:
+    """Make a new version of the list NAME of what a partner delivered.
+
+    FILES are read as one list; a folder stands for the .txt files in it. Nothing is compared with
+    them before the version is activated.
+
+    \b
+    csv    a header with entry_id, algorithm, hash, media, group, timestamp,
+           quality, classification; only hash is needed; rows of one group
+           are the frames of one video
+    lines  `[type ]hash`, one a line
+    jsonl  one JSON object a line, with the names of the csv columns
+    vpdq   frame,quality,hash,timestamp; a file is a video, its name the entry
+
+    \b
+    Hashes of 32, 40 and 64 digits that name no algorithm are md5, sha1 and
+    pdq; --algorithm says it otherwise.
+
+    \b
+    Example:
+      hashmatch lists import c3p c3p-2026-11.csv --map "Hash Value=hash"
+    """
+    from hashmatch.lists.formats import Format
+    from hashmatch.lists.imports import Delivery, import_list
+    from hashmatch.model import Algorithm
+
+    delivery = Delivery(
+        _spread(files),
+        Format(format_) if format_ else None,
+        columns,
+        Algorithm(algorithm) if algorithm else None,
+        sha256,
+        source,
+    )
+    limit = app.settings.lists.max_rejected if max_rejected is None else max_rejected
+    done = import_list(app.db, app.names, name, delivery, by=by, at=_now(), max_rejected=limit)
+    _tell_import(done, told=format_ is None)
+
+
+def _spread(files: tuple[Path, ...]) -> list[Path]:
+    paths: list[Path] = []
+    for path in files:
+        if not path.is_dir():
+            paths.append(path)
+            continue
+        inside = sorted(path.glob("*.txt"))
+        if not inside:
+            raise click.UsageError("a folder that was given has no .txt file in it")
+        paths.extend(inside)
+    return paths
+
+
+def _tell_import(done: Imported, *, told: bool) -> None:
+    if told:
+        tell(f"The format is {done.format.value}.")
+    for text in done.tally.report():
+        tell(text)
+    for fault, count in done.tally.left_out.items():
+        tell(f"{count} rows left out: {fault.value}")
+    for note in done.notes:
+        tell(note)
+    if not done.created:
+        click.echo(f"{done.name}: version {done.version}, the newest, has this content already.")
+    else:
+        hashes = ", ".join(f"{count} {name}" for name, count in done.algorithms.items())
+        rejected = done.tally.rejected.total()
+        click.echo(
+            f"{done.name}: version {done.version} imported, {done.entries} entries "
+            f"({hashes}), {rejected} of {done.tally.rows} rows rejected."
+        )
+    click.echo(f"SHA-256 {done.sha256}")
+    tell(f"It does not act yet: hashmatch lists activate {done.name} {done.version}")
+
+
+@lists_command.command("activate")
+@click.argument("name")
+@click.argument("version", type=click.IntRange(min=1))
+@click.option("--accept-shrink", is_flag=True, help="Although it lost many entries.")
+@click.option("--accept-trial", is_flag=True, help="Although it matches much of what is stored.")
+@by_option
+@pass_app
+def activate_command(
+    app: App, name: str, version: int, accept_shrink: bool, accept_trial: bool, by: str
+) -> None:
+    """Let a version act from the next run on.
+
+    It is tried on the fingerprints of the clips that were scanned before; nothing is done to them.
+
+    \b
+    Example:
+      hashmatch lists activate c3p 2
+    """
+    from hashmatch.lists.activation import activate
+    from hashmatch.pipeline.trial import trial
+
+    change = activate(
+        app.db,
+        name,
+        version,
+        by=by,
+        at=_now(),
+        max_shrink=app.settings.lists.max_shrink,
+        accept_shrink=accept_shrink,
+        trial=trial(app.db, app.settings),
+        max_trial=app.settings.match.breaker_share,
+        accept_trial=accept_trial,
+    )
+    if not change.changed:
+        click.echo(f"{name}: version {version} is active already.")
+        return
+    _tell_active(change)
+    if change.trial is not None:
+        tell(f"It matches {change.trial.matched} of {change.trial.clips} clips scanned before.")
+    if change.previous is not None:
+        tell(f"To go back to version {change.previous}: hashmatch lists rollback {name}")
+
+
+def _tell_active(change: Change) -> None:
+    click.echo(f"{change.name}: version {change.version} is active, {change.entries} entries.")
+    tell("Clips scanned before are matched with it by: hashmatch rescan --stored")
+
+
+@lists_command.command("deactivate")
+@click.argument("name")
+@by_option
+@pass_app
+def deactivate_command(app: App, name: str, by: str) -> None:
+    """Stop a list from acting; its versions are kept.
+
+    \b
+    Example:
+      hashmatch lists deactivate c3p
+    """
+    from hashmatch.lists.activation import deactivate
+
+    change = deactivate(app.db, name, by=by, at=_now())
+    click.echo(f"{name}: no version is active.")
+    tell(f"To have version {change.previous} act again: hashmatch lists rollback {name}")
+
+
+@lists_command.command("rollback")
+@click.argument("name")
+@by_option
+@pass_app
+def rollback_command(app: App, name: str, by: str) -> None:
+    """Go back to the version that acted before.
+
+    \b
+    Example:
+      hashmatch lists rollback c3p
+    """
+    from hashmatch.lists.activation import rollback
+
+    _tell_active(rollback(app.db, name, by=by, at=_now()))
+
+
+@lists_command.command("disable")
+@click.argument("name")
+@click.argument("entry")
+@click.option("--reason", required=True, help="Why it must not act. Kept in the audit log.")
+@by_option
+@pass_app
+def disable_command(app: App, name: str, entry: str, reason: str, by: str) -> None:
+    """Keep one entry from acting, in this and all later versions.
+
+    \b
+    Example:
+      hashmatch lists disable c3p img-1 --reason "matches our logo; told C3P"
+    """
+    from hashmatch.lists.disabled import disable
+
+    kept = disable(app.db, app.names, name, entry, reason=reason, by=by, at=_now())
+    click.echo(f"{name}: {kept} does not act from the next run on.")
+
+
+@lists_command.command("enable")
+@click.argument("name")
+@click.argument("entry")
+@by_option
+@pass_app
+def enable_command(app: App, name: str, entry: str, by: str) -> None:
+    """Let a disabled entry act again.
+
+    \b
+    Example:
+      hashmatch lists enable c3p img-1
+    """
+    from hashmatch.lists.disabled import enable
+
+    kept = enable(app.db, app.names, name, entry, by=by, at=_now())
+    click.echo(f"{name}: {kept} acts from the next run on, if the active version has it.")
+
+
+@lists_command.command("set")
+@click.argument("name")
+@click.option(
+    "--action",
+    type=click.Choice(["quarantine", "review", "log"]),
+    help="What a match does. New lists: quarantine.",
+)
+@click.option("--distance", help="Bits a PDQ hash may differ by, 0 to 31, or `default`.")
+@by_option
+@pass_app
+def set_command(app: App, name: str, action: str | None, distance: str | None, by: str) -> None:
+    """Say what a match on a list does, and how near is near enough.
+
+    \b
+    Example:
+      hashmatch lists set c3p --action review --distance 31
+    """
+    from hashmatch.lists.activation import set_policy
+    from hashmatch.model import Action
+
+    if action is None and distance is None:
+        raise click.UsageError("say what to set: --action, --distance or both")
+    by_default = distance == "default"
+    bits = None if distance is None or by_default else _distance(distance)
+    row = set_policy(
+        app.db,
+        name,
+        by=by,
+        at=_now(),
+        action=Action(action) if action else None,
+        distance=bits,
+        default_distance=by_default,
+    )
+    near = app.settings.match.distance if row.distance is None else row.distance
+    click.echo(f"{name}: action {row.action}, distance {near}, from the next run on.")
+
+
+def _distance(given: str) -> int:
+    if not (given.isascii() and given.isdecimal() and int(given) <= 31):
+        raise click.BadParameter("a whole number from 0 to 31, or `default`", param_hint="distance")
+    return int(given)
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)

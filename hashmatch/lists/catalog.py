@@ -1,0 +1,105 @@
+"""The catalogue: which lists there are, their versions, and which of them acts.
+
+    with db.read() as session:
+        for name in list_names(session):
+            print(name, summary(session, name).active)
+
+Reading only; `imports`, `activation` and `disabled` change it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from hashmatch.db.schema import DisabledEntryRow, ListRow, ListVersionRow
+from hashmatch.errors import ListError
+from hashmatch.lists.formats.rows import hashlike
+
+_NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*", re.ASCII)
+
+
+class NameWrong(ListError):
+    """{name}: not a name for a list.
+
+    Names are of small letters, digits and single hyphens, at most 64, as in `c3p-images`; they are
+    shown everywhere, so they hold no hash.
+    """
+
+
+class ListUnknown(ListError):
+    """{name}: there is no list of this name.
+
+    See which there are with `hashmatch lists list`.
+    """
+
+
+class VersionUnknown(ListError):
+    """{name}: there is no version {version}.
+
+    See which there are with `hashmatch lists show {name}`.
+    """
+
+
+@dataclass(frozen=True)
+class Summary:
+    """A list and all of its versions, oldest first. disabled: entry -> reason."""
+
+    list: ListRow
+    versions: tuple[ListVersionRow, ...]
+    disabled: Mapping[str, str]
+
+    @property
+    def active(self) -> ListVersionRow | None:
+        return next((v for v in self.versions if v.version == self.list.active_version), None)
+
+
+def check_name(name: str) -> None:
+    if len(name) > 64 or _NAME.fullmatch(name) is None or hashlike(name):
+        shown = "file" if hashlike(name) or not name.isprintable() else name[:64]
+        raise NameWrong(name=shown)
+
+
+def list_names(session: Session) -> list[str]:
+    return list(session.scalars(select(ListRow.name).order_by(ListRow.name)))
+
+
+def summary(session: Session, name: str) -> Summary:
+    """Raises ListUnknown."""
+    row = get_list(session, name)
+    versions = session.scalars(
+        select(ListVersionRow)
+        .where(ListVersionRow.list_name == name)
+        .order_by(ListVersionRow.version)
+    )
+    disabled = session.execute(
+        select(DisabledEntryRow.entry_id, DisabledEntryRow.reason)
+        .where(DisabledEntryRow.list_name == name)
+        .order_by(DisabledEntryRow.entry_id)
+    )
+    return Summary(row, tuple(versions), {row.entry_id: row.reason for row in disabled})
+
+
+def get_list(session: Session, name: str, *, lock: bool = False) -> ListRow:
+    """lock: nobody else changes the list until the transaction ends. Raises ListUnknown."""
+    check_name(name)
+    row = session.get(ListRow, name, with_for_update=lock)
+    if row is None:
+        raise ListUnknown(name=name)
+    return row
+
+
+def get_version(session: Session, name: str, version: int) -> ListVersionRow:
+    """Raises VersionUnknown."""
+    row = session.scalars(
+        select(ListVersionRow).where(
+            ListVersionRow.list_name == name, ListVersionRow.version == version
+        )
+    ).first()
+    if row is None:
+        raise VersionUnknown(name=name, version=version)
+    return row
