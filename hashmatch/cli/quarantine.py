@@ -1,0 +1,233 @@
+"""`hashmatch quarantine`: what was taken into custody, why, and whether it is still whole."""
+
+from __future__ import annotations
+
+import getpass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from hashmatch.cli.app import App, emit_json, json_option, pass_app, table, tell
+from hashmatch.errors import StorageError, VaultDamaged
+
+if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
+
+    from hashmatch.custody.inspection import Finding
+    from hashmatch.db.schema import CaseRow
+
+STATES = ("detected", "sealed", "verified", "removed", "lost")
+
+
+class VaultUnreadable(StorageError):
+    """{count} sealed objects of the vault {url} could not be read: {problem}
+
+    Whether they are whole is not known. Check the vault's storage, then verify again.
+    """
+
+
+@click.group("quarantine")
+def quarantine_command() -> None:
+    """List, show and verify what was taken into custody.
+
+    \b
+    hashmatch quarantine list --state detected
+    hashmatch quarantine show case-7hq2k6w4v3mzdpbe
+    hashmatch quarantine verify
+    """
+
+
+@quarantine_command.command("list")
+@click.option("--state", type=click.Choice(STATES), help="Only cases in this state.")
+@json_option
+@pass_app
+def list_command(app: App, state: str | None, as_json: bool) -> None:
+    """List cases, newest first.
+
+    \b
+    detected   matched; the original is still in clip storage
+    sealed     a sealed copy was written, and is not verified yet
+    verified   the sealed copy was read back whole; the original is still there
+    removed    the original was removed from clip storage
+    lost       the clip was gone or replaced before it could be sealed
+
+    \b
+    Example:
+      hashmatch quarantine list --state lost
+    """
+    from sqlalchemy import select
+
+    from hashmatch.db.schema import CaseRow
+
+    query = select(CaseRow).order_by(CaseRow.detected_at.desc(), CaseRow.id)
+    if state is not None:
+        query = query.where(CaseRow.state == state)
+    with app.db.read() as session:
+        cases = [_overview(session, row) for row in session.scalars(query)]
+    if as_json:
+        emit_json(cases)
+        return
+    columns = ["case", "state", "detected_at", "lists", "problem"]
+    table(columns, [[_cell(case[column]) for column in columns] for case in cases])
+
+
+@quarantine_command.command("show")
+@click.argument("case")
+@json_option
+@pass_app
+def show_command(app: App, case: str, as_json: bool) -> None:
+    """Show one case: which clip, what it matched, and how far custody has come.
+
+    Shows no hash and no picture. That it was shown goes on the audit log.
+
+    \b
+    Example:
+      hashmatch quarantine show case-7hq2k6w4v3mzdpbe
+    """
+    from hashmatch.audit import log
+    from hashmatch.custody.record import NoSuchCase
+    from hashmatch.db.schema import CaseRow
+
+    with app.db.write() as session:
+        row = session.get(CaseRow, case)
+        if row is None:
+            raise NoSuchCase(case=case)
+        shown = _details(session, row)
+        log.append(
+            session, "case-shown", {"case": case, "by": getpass.getuser()}, datetime.now(UTC)
+        )
+    if as_json:
+        emit_json(shown)
+        return
+    matches = shown.pop("matches")
+    table(["", ""], [[name, _cell(value)] for name, value in shown.items()])
+    click.echo()
+    columns = ["list", "version", "entry", "classification", "kind", "start", "end", "frames"]
+    table(columns, [[_cell(match[column]) for column in columns] for match in matches])
+
+
+@quarantine_command.command("verify")
+@click.argument("cases", metavar="[CASE]...", nargs=-1)
+@json_option
+@pass_app
+def verify_command(app: App, cases: tuple[str, ...], as_json: bool) -> None:
+    """Read sealed objects whole and compare them with what was recorded when they were sealed.
+
+    Without CASE: all that were ever verified. Needs no private key. Each look goes on the audit
+    log. Exits with 21 when an object is damaged or missing, with 15 when one cannot be read.
+
+    \b
+    Example:
+      hashmatch quarantine verify
+    """
+    from hashmatch.clips.opening import open_store
+    from hashmatch.custody.inspection import Condition, inspect, inspectable
+
+    store = open_store(app.settings.vault, app.settings.home)
+    if not cases:
+        with app.db.read() as session:
+            cases = tuple(inspectable(session))
+    findings: list[Finding] = []
+    for case in cases:
+        finding = inspect(app.db, store, case)
+        findings.append(finding)
+        if not as_json:
+            columns = (finding.case, finding.condition, str(finding.size), finding.vault_key)
+            click.echo("\t".join(columns))
+    if as_json:
+        emit_json([finding._asdict() for finding in findings])
+    count = dict.fromkeys(Condition, 0)
+    for finding in findings:
+        count[finding.condition] += 1
+    bad = count[Condition.DAMAGED] + count[Condition.MISSING]
+    tell(f"{count[Condition.WHOLE]} of {len(findings)} sealed objects are whole.")
+    if bad:
+        raise VaultDamaged(count=bad)
+    for finding in findings:
+        if finding.problem is not None:
+            unread = count[Condition.UNREADABLE]
+            raise VaultUnreadable(count=unread, url=store.url, problem=finding.problem)
+
+
+def _overview(session: Session, row: CaseRow) -> dict[str, Any]:
+    return {
+        "case": row.id,
+        "state": row.state,
+        "detected_at": _time(row.detected_at),
+        "lists": sorted({match["list"] for match in _matches(session, row)}),
+        "run": row.run_id,
+        "attempts": row.attempts,
+        "problem": row.problem,
+    }
+
+
+def _details(session: Session, row: CaseRow) -> dict[str, Any]:
+    from hashmatch.db.schema import ClipRow
+
+    clip = session.get_one(ClipRow, row.clip_id)
+    return {
+        "case": row.id,
+        "state": row.state,
+        "clip_key": row.clip_key,
+        "size": row.size,
+        "platform_id": clip.platform_id,
+        "channel": clip.channel,
+        "run": row.run_id,
+        "detected_at": _time(row.detected_at),
+        "verified_at": _time(row.verified_at),
+        "removed_at": _time(row.removed_at),
+        "vault_key": row.vault_key,
+        "sealed_size": row.sealed_size,
+        "sealed_sha256": row.sealed_sha256,
+        "attempts": row.attempts,
+        "problem": row.problem,
+        "matches": _matches(session, row),
+    }
+
+
+def _matches(session: Session, row: CaseRow) -> list[dict[str, Any]]:
+    """What a case's version of its clip matched. No distance: it would say how to stay below it."""
+    from sqlalchemy import select
+
+    from hashmatch.db.schema import MatchRow
+
+    # Each look at the same version leaves its matches once more.
+    query = (
+        select(
+            MatchRow.list_name,
+            MatchRow.version,
+            MatchRow.entry_id,
+            MatchRow.classification,
+            MatchRow.kind,
+            MatchRow.start,
+            MatchRow.end,
+            MatchRow.frames,
+        )
+        .where(MatchRow.clip_id == row.clip_id, MatchRow.etag == row.etag)
+        .distinct()
+        .order_by(MatchRow.list_name, MatchRow.entry_id, MatchRow.start)
+    )
+    return [
+        {
+            "list": match.list_name,
+            "version": match.version,
+            "entry": match.entry_id,
+            "classification": match.classification,
+            "kind": match.kind,
+            "start": round(match.start, 2),
+            "end": round(match.end, 2),
+            "frames": match.frames,
+        }
+        for match in session.execute(query)
+    ]
+
+
+def _time(value: datetime | None) -> str | None:
+    return value.isoformat(timespec="seconds") if value is not None else None
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
+    return "" if value is None else str(value)

@@ -1,0 +1,220 @@
+"""The record of a case: its row, its states, and the leaf that each change of them leaves.
+
+    detected → sealed → verified → removed          the way of every case
+        ↑________│__________│                       the sealed copy is not what was sealed
+    detected → lost                                 there was nothing left to seal
+
+Every change is made in the caller's transaction together with its leaf. Leaves name the clip by its
+keyed name and commit to its bytes by a keyed name too: the file's digest may be a listed hash.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from hashmatch.audit import log
+from hashmatch.audit.names import KeyedNames
+from hashmatch.custody.seal import Measure
+from hashmatch.db.schema import CaseRow, ClipRow
+from hashmatch.errors import CustodyError
+from hashmatch.model import Json, Match
+
+
+class State(StrEnum):
+    """How far a case has come."""
+
+    DETECTED = "detected"
+    SEALED = "sealed"
+    VERIFIED = "verified"
+    REMOVED = "removed"
+    LOST = "lost"
+
+
+UNFINISHED = (State.DETECTED, State.SEALED, State.VERIFIED)
+
+
+class NoSuchCase(CustodyError):
+    """There is no case {case}.
+
+    `hashmatch quarantine list` shows all of them.
+    """
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A case as the database had it. sealed: what the vault must hold under `vault_key`."""
+
+    id: str
+    clip_id: int
+    clip_key: str
+    etag: str
+    size: int
+    sha256: str
+    state: State
+    vault_key: str
+    sealed: Measure | None
+    problem: str | None
+
+
+def load(session: Session, case_id: str) -> Case:
+    row = session.get(CaseRow, case_id)
+    if row is None:
+        raise NoSuchCase(case=case_id)
+    sealed = None
+    if row.sealed_size is not None and row.sealed_sha256 is not None:
+        sealed = Measure(row.sealed_size, row.sealed_sha256)
+    return Case(
+        id=row.id,
+        clip_id=row.clip_id,
+        clip_key=row.clip_key,
+        etag=row.etag,
+        size=row.size,
+        sha256=row.sha256,
+        state=State(row.state),
+        vault_key=row.vault_key,
+        sealed=sealed,
+        problem=row.problem,
+    )
+
+
+def unfinished(session: Session) -> list[str]:
+    """Cases that still have a way to go, oldest first."""
+    query = (
+        select(CaseRow.id)
+        .where(CaseRow.state.in_(UNFINISHED))
+        .order_by(CaseRow.detected_at, CaseRow.id)
+    )
+    return list(session.scalars(query))
+
+
+def vault_key(case_id: str, nth: int = 1) -> str:
+    """Where a case's sealed copy goes; `nth` > 1 for later content under one case's name."""
+    name = case_id.removeprefix("case-")
+    return f"{name[:2]}/{case_id}.age" if nth == 1 else f"{name[:2]}/{case_id}.{nth}.age"
+
+
+def open_case(
+    session: Session,
+    names: KeyedNames,
+    *,
+    run_id: str,
+    clip: ClipRow,
+    sha256: str,
+    size: int,
+    matches: Sequence[Match],
+    software: str,
+    at: datetime,
+) -> str:
+    """Take a clip into custody, once for each of its versions. Returns the case's id.
+
+    A version that turns up again after its case ended (somebody uploaded the same bytes again) goes
+    the way once more: from `verified` on, if the vault already holds it. Other content under the
+    same ETag gets a place of its own in the vault; nothing verified is ever overwritten.
+    """
+    case_id = names.case(clip.key, clip.etag)
+    row = session.get(CaseRow, case_id, with_for_update=True)
+    body: dict[str, Json] = {
+        "case": case_id,
+        "clip": names.clip(clip.key),
+        "run": run_id,
+        "size": size,
+        "content": names.content(sha256),
+        "software": software,
+        "matches": [_match(match) for match in matches],
+    }
+    if row is None:
+        row = CaseRow(
+            id=case_id,
+            clip_id=clip.id,
+            clip_key=clip.key,
+            etag=clip.etag,
+            vault_key=vault_key(case_id),
+            state=State.DETECTED,
+            attempts=0,
+        )
+        session.add(row)
+        kind = "case-detected"
+    elif row.sha256 == sha256 and row.state in UNFINISHED:
+        return case_id
+    else:
+        kind = "case-reopened"
+        body["was"] = row.state
+        if row.sha256 == sha256 and row.state == State.REMOVED:
+            row.state = State.VERIFIED
+        else:
+            row.state = State.DETECTED
+            if row.sealed_sha256 is not None:
+                body["kept"] = row.vault_key
+                row.vault_key = _next_key(row)
+            row.sealed_size = row.sealed_sha256 = row.verified_at = None
+    row.run_id, row.sha256, row.size, row.detected_at = run_id, sha256, size, at
+    row.removed_at = row.problem = None
+    session.flush()
+    log.append(session, kind, body, at)
+    return case_id
+
+
+def _next_key(row: CaseRow) -> str:
+    last = row.vault_key.removesuffix(".age").rpartition(".")[2]
+    return vault_key(row.id, int(last) + 1 if last.isdigit() else 2)
+
+
+def _match(match: Match) -> dict[str, Json]:
+    return {
+        "list": match.list,
+        "version": match.version,
+        "entry": match.entry,
+        "kind": match.kind.value,
+        "classification": match.classification,
+        "start": round(match.start, 3),
+        "end": round(match.end, 3),
+        "frames": match.frames,
+    }
+
+
+def move(
+    session: Session,
+    case: Case,
+    to: State,
+    kind: str,
+    body: dict[str, Json],
+    at: datetime,
+    **columns: Any,
+) -> None:
+    """Change a case's state, with its leaf; other `columns` of its row change with it.
+
+    A `problem` counts as an attempt. Nothing happens if the case is no longer as it was read: the
+    caller reads it again.
+    """
+    row = session.get_one(CaseRow, case.id, with_for_update=True)
+    if (row.state, row.vault_key) != (case.state, case.vault_key):
+        return
+    row.state = to
+    for name, value in {"problem": None, **columns}.items():
+        setattr(row, name, value)
+    row.attempts += row.problem is not None
+    if to not in UNFINISHED:
+        _forget_scan(session, case)
+    log.append(session, kind, {"case": case.id, **body}, at)
+
+
+def _forget_scan(session: Session, case: Case) -> None:
+    # The version has left clip storage. If the same one is ever listed again (its ETag may well be
+    # a digest of its bytes), it must be looked at again.
+    clip = session.get_one(ClipRow, case.clip_id)
+    if clip.scanned_etag == case.etag:
+        clip.scanned_etag = None
+
+
+def note_problem(session: Session, case: Case, problem: str) -> None:
+    """Leave the case where it is, and say why."""
+    row = session.get_one(CaseRow, case.id, with_for_update=True)
+    row.attempts += 1
+    row.problem = problem

@@ -1,0 +1,93 @@
+"""Promise 2. Nothing lost: an original goes only after its sealed copy is known to be whole.
+
+The same for folders and S3, for the clips and for the vault. What happens when a process is killed
+or storage fails at any step is in tests/faults/test_custody_faults.py.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from custody_parts import CLIP, Scene, Through, keys, needs_age, opened
+
+from hashmatch.clips.opening import open_store
+from hashmatch.clips.store import ObjectInfo, Store
+from hashmatch.config import Storage
+
+__all__ = ["keys"]
+pytestmark = needs_age
+
+
+def store(kind: str, name: str, request: pytest.FixtureRequest) -> Store:
+    if kind == "folder":
+        folder: Path = request.getfixturevalue("tmp_path") / name
+        folder.mkdir()
+        return open_store(Storage(url=str(folder)), Path())
+    return open_store(request.getfixturevalue("s3").storage(name), Path())
+
+
+@pytest.fixture(params=["folder to folder", "s3 to s3", "folder to s3", "s3 to folder"])
+def scene(request, sqlite_db, keys) -> Scene:
+    clips, vault = request.param.split(" to ")
+    scene = Scene(sqlite_db, store(clips, "clips", request), store(vault, "vault", request), keys)
+    return scene.begin()
+
+
+class Watched(Through):
+    """Clip storage that looks at everything else in the moment in which an original is removed."""
+
+    def __init__(self, scene: Scene) -> None:
+        super().__init__(scene.clips)
+        self.scene = scene
+        self.seen: list[tuple[str, list[bytes], str]] = []
+
+    def delete(self, key: str, etag: str) -> None:
+        scene = self.scene
+        self.seen.append((scene.row.state, scene.recovered(), scene.kinds()[-1]))
+        self.store.delete(key, etag)
+
+
+def test_an_original_is_removed_only_when_its_copy_is_verified_and_on_record(scene):
+    clips = Watched(scene)
+    scene.custody(clips=clips).advance(scene.case)
+    assert clips.seen == [("verified", [CLIP, CLIP], "case-verified")]
+    scene.assert_taken()
+
+
+def test_the_copy_is_read_from_storage_again_after_it_was_written(scene):
+    calls: list[str] = []
+
+    class Noting(Through):
+        def write(self, key, chunks, *, replace) -> ObjectInfo:
+            info = self.store.write(key, chunks, replace=replace)
+            calls.append(f"wrote {info.size}")
+            return info
+
+        def read(self, key, etag=None):
+            data = b"".join(self.store.read(key, etag))
+            calls.append(f"read {len(data)}")
+            yield data
+
+    scene.custody(vault=Noting(scene.vault)).advance(scene.case)
+    size = scene.row.sealed_size
+    assert calls == [f"wrote {size}", f"read {size}"]
+
+
+def test_what_the_platform_puts_in_place_of_a_clip_is_never_touched(scene):
+    key = scene.row.clip_key
+
+    class Replaced(Through):
+        def delete(self, key, etag):
+            self.store.write(key, [b"a newer version"], replace=True)
+            self.store.delete(key, etag)
+
+    scene.custody(clips=Replaced(scene.clips)).advance(scene.case)
+    assert b"".join(scene.clips.read(key)) == b"a newer version"
+    assert scene.recovered() == [CLIP, CLIP]
+
+
+def test_either_custodian_alone_gets_the_clip_back_with_the_age_program(scene):
+    scene.custody().advance(scene.case)
+    for key in scene.keys:
+        assert opened(scene.sealed(), key) == CLIP

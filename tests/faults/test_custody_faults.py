@@ -1,0 +1,424 @@
+"""Promise 2 under fire: killed anywhere, storage that fails or lies anywhere, no clip is lost."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from custody_parts import CLIP, KEY, Key, Scene, Through, in_folders, keys, needs_age
+
+from hashmatch.clips.store import (
+    KeyRefused,
+    ObjectChanged,
+    ObjectDenied,
+    ObjectExists,
+    ObjectNotFound,
+    StorageFull,
+    StorageUnavailable,
+)
+from hashmatch.clips.store_folder import FolderStore
+from hashmatch.custody.case import SEALS_PER_RUN
+from hashmatch.custody.record import State
+from hashmatch.db.session import Database
+from hashmatch.errors import StorageError
+
+__all__ = ["keys"]
+pytestmark = needs_age
+
+
+class Driver:
+    """The process that is killed. See custody_driver."""
+
+    def __init__(self) -> None:
+        program = Path(__file__).with_name("custody_driver.py")
+        self._process = subprocess.Popen(
+            [sys.executable, str(program)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "PYTHONPATH": str(program.parents[2])},
+        )
+
+    def run(self, scene: Scene, home: Path, url: str, kill_at: int) -> int:
+        """0 when it ended by itself before that point, else minus the signal."""
+        request = {
+            "home": str(home),
+            "database": url,
+            "recipients": [key.public for key in scene.keys],
+            "secret": "a secret of the tests, 32 bytes or more",
+            "kill_at": kill_at,
+        }
+        self._process.stdin.write(json.dumps(request) + "\n")
+        self._process.stdin.flush()
+        return json.loads(self._process.stdout.readline())["status"]
+
+    def close(self) -> None:
+        self._process.stdin.close()
+        self._process.wait(10)
+
+
+@pytest.fixture(scope="module")
+def driver() -> Iterator[Driver]:
+    driver = Driver()
+    yield driver
+    driver.close()
+
+
+@pytest.fixture
+def fresh(tmp_path: Path, sqlite_template: Path, keys: tuple[Key, ...]) -> Iterator[Scene]:
+    """Scenes without end, each in a folder of its own."""
+
+    def scenes() -> Iterator[Scene]:
+        for number in itertools.count():
+            home = tmp_path / str(number)
+            home.mkdir()
+            shutil.copy(sqlite_template, home / "hashmatch.db")
+            db = Database.connect("sqlite:///hashmatch.db", home)
+            scene = in_folders(home, db, keys).begin()
+            scene.home = home
+            yield scene
+            db.close()
+            shutil.rmtree(home)
+
+    return scenes()
+
+
+def test_killed_anywhere_the_next_run_carries_on(fresh, driver):
+    killed = 0
+    for kill_at, scene in zip(itertools.count(1), fresh, strict=False):
+        ended = driver.run(scene, scene.home, scene.db.url, kill_at)
+        if ended == 0:
+            scene.assert_taken()
+            break
+        assert ended == -signal.SIGKILL
+        killed += 1
+        assert scene.original_or_copy(), f"nothing is left after point {kill_at}"
+        assert [progress.problem for progress in scene.custody().resume()] in ([None], [])
+        scene.assert_taken()
+    assert killed > 80
+
+
+def test_killed_again_and_again_it_still_ends(fresh, driver):
+    chance = random.Random(20)
+    for _ in range(5):
+        scene = next(fresh)
+        for _ in range(5):
+            driver.run(scene, scene.home, scene.db.url, chance.randrange(1, 90))
+            assert scene.original_or_copy()
+        list(scene.custody().resume())
+        scene.assert_taken()
+
+
+def test_killed_anywhere_with_a_database_server(
+    tmp_path, postgres, postgres_template, keys, driver
+):
+    database_url = postgres.url(postgres.create(postgres_template))
+    db = Database.connect(database_url, tmp_path)
+    scene = in_folders(tmp_path, db, keys)
+    for kill_at in range(3, 100, 9):
+        scene.begin(key=f"clip-{kill_at}.mp4")
+        driver.run(scene, tmp_path, database_url, kill_at)
+        list(scene.custody().resume())
+        assert scene.row.state == "removed"
+        assert scene.recovered() == [CLIP, CLIP]
+        assert list(scene.clips.list()) == []
+    db.close()
+
+
+class Failing(Through):
+    """Fails at its n-th call, before doing what was asked, in the middle of it, or after it."""
+
+    def __init__(self, store, error: StorageError, at: int, when: str) -> None:
+        super().__init__(store)
+        self.error, self.at, self.when = error, at, when
+        self.calls = 0
+
+    @property
+    def reached(self) -> bool:
+        return self.calls >= self.at
+
+    def _turn(self) -> bool:
+        self.calls += 1
+        if self.calls == self.at and self.when == "before":
+            raise self.error
+        return self.calls == self.at
+
+    def head(self, key):
+        mine = self._turn()
+        found = self.store.head(key)
+        if mine:
+            raise self.error
+        return found
+
+    def read(self, key, etag=None):
+        mine = self._turn()
+        for chunk in self.store.read(key, etag):
+            if mine and self.when == "middle":
+                yield chunk[: len(chunk) // 2]
+                raise self.error
+            yield chunk
+        if mine:
+            raise self.error
+
+    def write(self, key, chunks, *, replace):
+        mine = self._turn()
+
+        def cut():
+            yield next(iter(chunks))
+            raise self.error
+
+        info = self.store.write(
+            key, cut() if mine and self.when == "middle" else chunks, replace=replace
+        )
+        if mine:
+            raise self.error
+        return info
+
+    def delete(self, key, etag):
+        mine = self._turn()
+        self.store.delete(key, etag)
+        if mine:
+            raise self.error
+
+
+PASSING = [StorageUnavailable, ObjectDenied, StorageFull, KeyRefused, StorageError]
+
+
+@pytest.mark.parametrize("when", ["before", "middle", "after"])
+@pytest.mark.parametrize("error", PASSING)
+@pytest.mark.parametrize("side", ["clips", "vault"])
+def test_storage_that_fails_anywhere_stops_nothing_for_good(fresh, side, error, when):
+    trouble = error(url="s3://somewhere/", key="a key", problem="the cable is out")
+    for at in itertools.count(1):
+        scene = next(fresh)
+        store = Failing(getattr(scene, side), trouble, at, when)
+        progress = scene.custody(**{side: store}).advance(scene.case)
+        if not store.reached:
+            assert at > 1
+            break
+        assert scene.original_or_copy()
+        if progress.state is not State.REMOVED:
+            assert progress.problem
+            assert scene.row.problem == progress.problem
+            assert scene.row.attempts == 1
+        assert [found.problem for found in scene.custody().resume()] in ([None], [])
+        scene.assert_taken()
+
+
+@pytest.mark.parametrize("error", [ObjectNotFound, ObjectChanged, ObjectExists])
+def test_what_the_vault_says_is_never_taken_for_the_state_of_the_original(fresh, error):
+    scene = next(fresh)
+    refused = Failing(scene.vault, error(url="s3://vault/", key="k"), 1, "before")
+    progress = scene.custody(vault=refused).advance(scene.case)
+    assert progress.state is State.DETECTED
+    assert "vault" in progress.problem
+    assert scene.original() == CLIP
+
+
+def test_a_problem_names_no_clip(fresh):
+    scene = next(fresh)
+    error = StorageUnavailable(url="s3://clips/", problem=f"no answer to {KEY!r}")
+    progress = scene.custody(clips=Failing(scene.clips, error, 1, "middle")).advance(scene.case)
+    assert "somebody" not in progress.problem
+    assert "StorageUnavailable" in progress.problem
+
+
+class Lying(Through):
+    """A vault that does wrong and reports success, `times` times."""
+
+    def __init__(self, store, times: int) -> None:
+        super().__init__(store)
+        self.left = times
+        self.writes = 0
+
+    def _lies(self) -> bool:
+        self.left -= 1
+        return self.left >= 0
+
+    def write(self, key, chunks, *, replace):
+        self.writes += 1
+        return self.store.write(key, chunks, replace=replace)
+
+
+class StoresNothing(Lying):
+    def write(self, key, chunks, *, replace):
+        self.writes += 1
+        if not self._lies():
+            return self.store.write(key, chunks, replace=replace)
+        before = self.store.write("elsewhere", chunks, replace=True)
+        self.store.delete("elsewhere", before.etag)
+        return before
+
+
+class StopsEarly(Lying):
+    def write(self, key, chunks, *, replace):
+        self.writes += 1
+        few = itertools.islice(chunks, 1) if self._lies() else chunks
+        return self.store.write(key, few, replace=replace)
+
+
+class WritesShort(Lying):
+    claims = True
+
+    def write(self, key, chunks, *, replace):
+        self.writes += 1
+        if not self._lies():
+            return self.store.write(key, chunks, replace=replace)
+        data = b"".join(chunks)
+        info = self.store.write(key, [data[:-1000]], replace=replace)
+        return replace_size(info, len(data)) if self.claims else info
+
+
+class WritesShortAndSaysSo(WritesShort):
+    claims = False
+
+
+class WritesAnotherBit(Lying):
+    def write(self, key, chunks, *, replace):
+        self.writes += 1
+        if not self._lies():
+            return self.store.write(key, chunks, replace=replace)
+        data = bytearray(b"".join(chunks))
+        data[len(data) // 2] ^= 1
+        return self.store.write(key, [bytes(data)], replace=replace)
+
+
+class ReadsAnotherBit(Lying):
+    def read(self, key, etag=None):
+        data = bytearray(b"".join(self.store.read(key, etag)))
+        if self._lies():
+            data[len(data) // 2] ^= 1
+        yield bytes(data)
+
+
+class ReadsShort(Lying):
+    def read(self, key, etag=None):
+        data = b"".join(self.store.read(key, etag))
+        yield data[:-1] if self._lies() else data
+
+
+def replace_size(info, size):
+    return replace(info, size=size)
+
+
+LIARS = [
+    StoresNothing,
+    StopsEarly,
+    WritesShort,
+    WritesShortAndSaysSo,
+    WritesAnotherBit,
+    ReadsAnotherBit,
+    ReadsShort,
+]
+
+
+@pytest.mark.parametrize("liar", LIARS)
+def test_a_vault_that_lies_once_is_not_believed(fresh, liar):
+    scene = next(fresh)
+    custody = scene.custody(vault=liar(scene.vault, 1))
+    custody.advance(scene.case)
+    assert scene.original_or_copy()
+    list(custody.resume())
+    scene.assert_taken()
+
+
+@pytest.mark.parametrize("liar", LIARS)
+def test_an_original_stays_as_long_as_the_vault_lies(fresh, liar):
+    scene = next(fresh)
+    store = liar(scene.vault, 10**6)
+    for _ in range(2):
+        store.writes = 0
+        progress = scene.custody(vault=store).advance(scene.case)
+        assert progress.state in (State.DETECTED, State.SEALED)
+        assert progress.problem
+        assert scene.original() == CLIP
+        assert store.writes <= SEALS_PER_RUN
+    list(scene.custody().resume())
+    scene.assert_taken()
+
+
+def test_a_copy_damaged_between_two_runs_is_noticed_before_the_original_goes(fresh):
+    scene = next(fresh)
+    denied = ObjectDenied(url="s3://clips/", key="k", problem="HTTP 403")
+    no_deletion = Failing(scene.clips, denied, 2, "before")
+    assert scene.custody(clips=no_deletion).advance(scene.case).state is State.VERIFIED
+    damaged = scene.sealed()[:-1]
+    scene.vault.write(scene.row.vault_key, [damaged], replace=True)
+    list(scene.custody().resume())
+    scene.assert_taken()
+
+
+def test_a_copy_damaged_after_the_original_went_is_kept_and_reported(fresh):
+    scene = next(fresh)
+    unavailable = StorageUnavailable(url="s3://vault/", problem="no answer")
+    unread = Failing(scene.vault, unavailable, 2, "before")
+    assert scene.custody(vault=unread).advance(scene.case).state is State.SEALED
+    whole = scene.sealed()
+    scene.vault.write(scene.row.vault_key, [whole[:-1]], replace=True)
+    scene.clips.delete(KEY, scene.row.etag)
+    for _ in range(2):
+        progress = scene.custody().advance(scene.case)
+        assert progress.state is State.SEALED
+        assert "gone" in progress.problem
+        assert scene.sealed() == whole[:-1]
+    scene.vault.write(scene.row.vault_key, [whole], replace=True)
+    assert scene.custody().advance(scene.case).state is State.REMOVED
+    assert scene.recovered() == [CLIP, CLIP]
+
+
+def test_a_copy_found_damaged_is_never_adopted_when_the_original_goes_too(fresh):
+    scene = next(fresh)
+    store = WritesAnotherBit(scene.vault, 10**6)
+    assert scene.custody(vault=store).advance(scene.case).state is State.DETECTED
+    scene.clips.delete(KEY, scene.row.etag)
+    progress = scene.custody().advance(scene.case)
+    assert progress.state is State.SEALED
+    assert progress.problem
+
+
+def test_what_a_killed_run_had_sealed_is_kept_when_the_original_goes(fresh):
+    scene = next(fresh)
+    custody = scene.custody()
+    custody.vault.seal(
+        scene.row.vault_key, scene.clips.read(KEY, scene.row.etag), sha256=scene.row.sha256
+    )
+    scene.clips.delete(KEY, scene.row.etag)
+    assert custody.advance(scene.case).state is State.REMOVED
+    assert scene.recovered() == [CLIP, CLIP]
+    sealed = dict(scene.leaves())["case-sealed"]
+    assert (sealed["by"], sealed["original"]) == ("an interrupted attempt", "gone")
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 256 KiB. Growing it needs root, as mounting does."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(folder)]
+    if shutil.which("mount") is None or subprocess.run(command, capture_output=True).returncode:
+        pytest.skip("a small file system cannot be mounted here (needs root)")
+    yield folder
+    subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+def test_a_full_disk_keeps_the_original_and_space_lets_it_go_on(fresh, small_disk):
+    scene = next(fresh)
+    scene.vault = FolderStore(small_disk)
+    progress = scene.custody().advance(scene.case)
+    assert progress.state is State.DETECTED
+    assert "full" in progress.problem
+    assert scene.original() == CLIP
+    assert scene.vault_keys() == []
+    subprocess.run(["mount", "-o", "remount,size=4m", str(small_disk)], check=True)
+    assert [found.state for found in scene.custody().resume()] == [State.REMOVED]
+    scene.assert_taken()
