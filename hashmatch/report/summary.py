@@ -1,0 +1,67 @@
+"""What a run comes to: the figures that people, cron and other programs read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from hashmatch.errors import RunIncomplete
+from hashmatch.model import Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class RunSummary:
+    """listed = the outcomes' sum + skipped_unchanged. left: listed clips that a run which stopped
+    early did not reach; they are not counted in `listed`, and the next run takes them. excluded: objects
+    the settings leave out. incomplete: parts of storage could not be listed. behind: clips that were
+    not compared with the lists as they are now."""
+
+    run: str
+    listed: int
+    outcomes: Mapping[Outcome, int]
+    skipped_unchanged: int
+    quarantined: int
+    canary: str
+    seconds: float
+    checkpoint: str | None
+    left: int = 0
+    excluded: int = 0
+    incomplete: bool = False
+    custody_open: int = 0
+    behind: int = 0
+    unscannable: Mapping[str, int] = field(default_factory=dict)
+    alarms: tuple[str, ...] = ()
+
+    @property
+    def adds_up(self) -> bool:
+        return self.listed == sum(self.outcomes.values()) + self.skipped_unchanged
+
+    @property
+    def unseen(self) -> int:
+        """Clips that were not seen, or not in full, and clips that were not reached."""
+        return self.outcomes[Outcome.UNSCANNABLE] + self.outcomes[Outcome.PARTIAL] + self.left
+
+    @property
+    def exit_code(self) -> int:
+        short = self.unseen or self.incomplete or self.custody_open
+        return RunIncomplete.exit_code if short else 0
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "run": self.run,
+            "listed": self.listed,
+            "outcomes": {outcome.value: self.outcomes[outcome] for outcome in Outcome},
+            "skipped_unchanged": self.skipped_unchanged,
+            "quarantined": self.quarantined,
+            "canary": self.canary,
+            "seconds": round(self.seconds, 3),
+            "checkpoint": self.checkpoint,
+            "left": self.left,
+            "excluded": self.excluded,
+            "incomplete": self.incomplete,
+            "custody_open": self.custody_open,
+            "behind": self.behind,
+            "unscannable": dict(self.unscannable),
+            "alarms": list(self.alarms),
+        }
