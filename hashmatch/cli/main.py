@@ -62,7 +62,8 @@ def cli(ctx: click.Context, config: Path | None) -> None:
 
 def main() -> None:
     try:
-        cli.main(standalone_mode=False)
+        code = cli.main(standalone_mode=False)  # what click.exceptions.Exit was raised with
+        sys.exit(code if isinstance(code, int) else 0)
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)

@@ -1,0 +1,183 @@
+"""`hashmatch scan` and `hashmatch rescan`: the nightly job, and the job on demand."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import click
+
+from hashmatch.cli.app import App, emit_json, json_option, pass_app
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from hashmatch.pipeline.plan import Selection
+    from hashmatch.pipeline.turns import Progress
+    from hashmatch.report.summary import RunSummary
+
+
+def _until(ctx: click.Context, param: click.Parameter, value: str | None) -> datetime | None:
+    if value is None:
+        return None
+    from hashmatch.pipeline.stop import parse_until
+
+    try:
+        return parse_until(value, datetime.now().astimezone())
+    except ValueError:
+        raise click.BadParameter(
+            "a time of this host's clock is written HH:MM, like 06:00"
+        ) from None
+
+
+def _since(ctx: click.Context, param: click.Parameter, value: datetime | None) -> datetime | None:
+    return value.replace(tzinfo=UTC) if value else None
+
+
+until_option = click.option(
+    "--until",
+    metavar="HH:MM",
+    callback=_until,
+    help="Take no more clips from this time of the host's clock on, and end tidily.",
+)
+
+
+@click.command("scan")
+@until_option
+@json_option
+@pass_app
+def scan_command(app: App, until: datetime | None, as_json: bool) -> None:
+    """Look at every clip that is new, changed, or due for another try.
+
+    Matches are sealed into the vault and removed from clip storage. Safe to run again at any time,
+    also after a crash.
+
+    \b
+    Example:
+      hashmatch scan --until 06:00
+
+    \b
+    Exit codes:
+      0   every clip was seen
+      10  finished, but some clips could not be seen in full (hashmatch runs show)
+      11  the canary was not seen: nothing this run called clean can be trusted
+      12  no hash list is active, or one is too old
+      13  another run is going on
+      14  the settings are wrong
+      15  clip storage or the vault cannot be reached
+      16  the database cannot be reached or does not fit this version
+    """
+    from hashmatch.pipeline.plan import Selection
+
+    _run(app, Selection(), until, as_json)
+
+
+@click.command("rescan")
+@click.option("--prefix", metavar="KEY", help="Clips whose key begins with this.")
+@click.option("--clip", metavar="KEY", help="One clip.")
+@click.option(
+    "--since",
+    type=click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"]),
+    callback=_since,
+    help="Clips created (or, without a feed, modified) since then, UTC.",
+)
+@click.option(
+    "--stored",
+    is_flag=True,
+    help="Compare what is stored of every clip with the active lists; reads no media.",
+)
+@until_option
+@json_option
+@pass_app
+def rescan_command(
+    app: App,
+    prefix: str | None,
+    clip: str | None,
+    since: datetime | None,
+    stored: bool,
+    until: datetime | None,
+    as_json: bool,
+) -> None:
+    """Look again at clips that have an outcome already.
+
+    After a new list version, `--stored` finds old clips that it matches without decoding them again.
+
+    \b
+    Examples:
+      hashmatch rescan --prefix 2026/11/
+      hashmatch rescan --since 2026-11-01
+      hashmatch rescan --stored
+    """
+    from hashmatch.pipeline.plan import Selection
+
+    if (prefix, clip, since, stored) == (None, None, None, False):
+        raise click.UsageError("say which clips: --prefix, --clip, --since or --stored")
+    if stored and (prefix or clip or since):
+        raise click.UsageError("--stored takes every clip; it goes with no other choice")
+    selection = Selection(force=True, stored=stored, prefix=prefix or "", clip=clip, since=since)
+    summary = _run(app, selection, until, as_json)
+    if clip and not summary.listed:
+        raise click.UsageError(f"clip storage has no clip {clip!r} that the settings include")
+
+
+def _run(app: App, selection: Selection, until: datetime | None, as_json: bool) -> RunSummary:
+    from hashmatch.pipeline.nightly import nightly
+    from hashmatch.pipeline.stop import Stop
+    from hashmatch.report import logs
+
+    logs.set_up(app.settings.report.log_format)
+    with Stop(until) as stop, _progress() as watch:
+        summary = nightly(app.settings, app.db, app.names, selection, stop=stop, watch=watch)
+    if as_json:
+        emit_json(summary.as_json())
+    else:
+        _show(summary)
+    if summary.exit_code:
+        raise click.exceptions.Exit(summary.exit_code)
+    return summary
+
+
+def _show(summary: RunSummary) -> None:
+    counts = ", ".join(f"{count} {outcome}" for outcome, count in summary.outcomes.items() if count)
+    click.echo(f"run {summary.run}: {summary.listed} clips in {summary.seconds:.1f} s")
+    click.echo(f"  {counts or 'nothing to look at'}; {summary.skipped_unchanged} unchanged")
+    for reason, count in summary.unscannable.items():
+        click.echo(f"  unscannable: {count} {reason}")
+    if summary.quarantined:
+        click.echo(f"  {summary.quarantined} taken into custody (hashmatch quarantine list)")
+    if summary.custody_open:
+        click.echo(f"  {summary.custody_open} cases unfinished: the next run carries on")
+    if summary.left:
+        click.echo(f"  {summary.left} clips not reached: the next run takes them")
+    if summary.excluded:
+        click.echo(f"  {summary.excluded} objects left out, as the settings say")
+    if summary.behind:
+        click.echo(
+            f"  {summary.behind} clips were not compared with the lists as they are now: "
+            "hashmatch rescan --stored"
+        )
+    for alarm in summary.alarms:
+        click.echo(f"  ALARM: {alarm}")  # not on stderr, which is the log and names no clip
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[Progress], None]]:
+    """A bar on a terminal; elsewhere the log has a line for every clip already."""
+    if not sys.stderr.isatty():
+        yield lambda progress: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bar
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    with Bar(*columns, TimeRemainingColumn(), console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("looking", total=None)
+
+        def watch(progress: Progress) -> None:
+            bar.update(task, completed=progress.done, total=progress.planned)
+
+        yield watch

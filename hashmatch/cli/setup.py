@@ -1,0 +1,86 @@
+"""`hashmatch init` and `hashmatch doctor`: set up an installation, and see whether it works."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from hashmatch.cli.app import App, emit_json, json_option, pass_app, table, tell
+
+
+@click.command("init")
+@click.argument("folder", default=".", type=click.Path(file_okay=False, path_type=Path))
+@click.option("--clips", metavar="URL", help="Clip storage: a folder, s3://…, gs://…, az://….")
+@click.option("--vault", metavar="URL", help="Where sealed clips go.")
+@click.option("--database", metavar="URL", help="sqlite:///FILE or postgresql://….")
+@click.option(
+    "--recipient",
+    "recipients",
+    multiple=True,
+    metavar="AGE1…",
+    help="Public key that can open sealed clips; give at least two.",
+)
+def init_command(
+    folder: Path,
+    clips: str | None,
+    vault: str | None,
+    database: str | None,
+    recipients: tuple[str, ...],
+) -> None:
+    """Make hashmatch.toml, keys and database in a folder, and say what to do next.
+
+    What is there already is kept; the database is brought up to this version's tables.
+
+    \b
+    Example:
+      hashmatch init /srv/hashmatch --clips s3://clips --recipient age1… --recipient age1…
+    """
+    from hashmatch.pipeline.install import Given, install
+
+    given = Given(clips=clips, vault=vault, database=database, recipients=recipients)
+    settings, made = install(folder, given)
+    for path in made:
+        tell(f"made {path}")
+    prefix = "" if folder.resolve() == Path.cwd() else f"cd {folder}\n"
+    steps = []
+    if len(settings.vault.recipients) < 2:
+        steps.append(
+            "On another machine, which keeps the private keys, run `age-keygen -o custodian.key` and "
+            "`age-keygen -o break-glass.key`; put both public keys into [vault] recipients."
+        )
+    steps += [
+        "Look at hashmatch.toml: clips.url is where the clips are.",
+        "hashmatch lists import NAME FILE, then hashmatch lists activate NAME 1",
+        "hashmatch doctor",
+        "hashmatch scan",
+    ]
+    tell(f"\nNext:\n{prefix}" + "\n".join(f"{n}. {step}" for n, step in enumerate(steps, 1)))
+
+
+@click.command("doctor")
+@json_option
+@pass_app
+def doctor_command(app: App, as_json: bool) -> None:
+    """Check settings, keys, database, storage, vault, lists, decoder, hashing and the canary.
+
+    Changes nothing. The exit code is that of the first thing that is wrong.
+
+    \b
+    Example:
+      hashmatch doctor --json
+    """
+    from hashmatch.pipeline.doctor import examine
+
+    findings = list(examine(lambda: app.settings))
+    if as_json:
+        emit_json([finding.as_json() for finding in findings])
+    else:
+        rows = [["ok" if f.ok else "WRONG", f.what, f.says] for f in findings]
+        table(["", "what", "finding"], rows)
+        for finding in findings:
+            if finding.remedy:
+                tell(f"{finding.what}: {finding.remedy}")
+    bad = [finding for finding in findings if not finding.ok]
+    if bad:
+        raise click.exceptions.Exit(bad[0].exit_code)

@@ -1,0 +1,54 @@
+"""The canary: a drawn clip and its entry, which every worker must match at both ends of every run.
+
+It goes the way of every clip (spool, decode, hash, index, segments), so whatever blinds the scanner
+blinds it to the canary too. `scripts/draw_canary` made the clip, and another implementation its hashes.
+"""
+
+from __future__ import annotations
+
+import json
+from importlib.resources import as_file, files
+from pathlib import Path
+
+from hashmatch.clips.spool import Spooled
+from hashmatch.matching.listed import ActiveList
+from hashmatch.model import Action, Algorithm, Entry, EntryHash, Match, MatchKind, Media
+from hashmatch.pipeline.localfile import spooled
+
+LIST = "hashmatch-canary"
+_HERE = files("hashmatch.pipeline")
+_MAX_BYTES = 1 << 20
+
+
+def active_list() -> ActiveList:
+    """The list that is always active. It only logs: a clip that is a copy of the canary is a clip."""
+    return ActiveList(LIST, version=1, action=Action.LOG, entries=_entries())
+
+
+def clip(folder: Path) -> Spooled:
+    """The canary's clip, spooled into `folder`."""
+    with as_file(_HERE / "canary.mp4") as path:
+        return spooled(path, folder, _MAX_BYTES)
+
+
+def _entries() -> list[Entry]:
+    known = json.loads((_HERE / "canary.json").read_text("utf-8"))
+    frames = tuple(
+        EntryHash(Algorithm.PDQ, bytes.fromhex(frame["pdq"]), frame["t"], frame["quality"])
+        for frame in known["frames"]
+    )
+    digest = EntryHash(Algorithm.SHA256, bytes.fromhex(known["sha256"]))
+    return [
+        Entry("canary-frames", Media.VIDEO, frames),
+        Entry("canary-file", Media.FILE, (digest,)),
+    ]
+
+
+def problem(matches: tuple[Match, ...]) -> str | None:
+    """None if the canary's frames and its digest were both matched; else what was not seen."""
+    kinds = {match.kind for match in matches if match.list == LIST}
+    if MatchKind.FILE not in kinds:
+        return "its digest did not match"
+    if not kinds & {MatchKind.FRAMES, MatchKind.SEQUENCE}:
+        return "none of its frames matched"
+    return None

@@ -1,0 +1,134 @@
+"""The doctor: whether an installation works, part by part, up to a canary that goes the whole way."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from hashmatch.audit.keys import load_id_key, load_signer
+from hashmatch.clips.opening import open_store
+from hashmatch.config import Settings
+from hashmatch.custody.vault import open_vault
+from hashmatch.db.session import Database
+from hashmatch.errors import CanaryFailed, HashmatchError
+from hashmatch.hashing import selftest
+from hashmatch.pipeline import canary, crosscheck
+from hashmatch.pipeline.fingerprint import Fingerprinter
+from hashmatch.pipeline.job import now
+from hashmatch.pipeline.listsets import compile_lists
+from hashmatch.pipeline.worker import open_scanner
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing looked at. `exit_code` is that of the error that a run would end with."""
+
+    what: str
+    ok: bool
+    says: str
+    remedy: str = ""
+    exit_code: int = 0
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def examine(load_settings: Callable[[], Settings]) -> Iterator[Finding]:
+    """Each part in the order that a run needs them; stops where nothing further can be looked at."""
+    found = _Patient()
+    yield found.look("settings", lambda: found.settings_from(load_settings))
+    if found.settings is None:
+        return
+    yield found.look("keys", found.keys)
+    yield found.look("database", found.database)
+    yield found.look("clip storage", found.clips)
+    yield found.look("vault", found.vault)
+    yield found.look("hashing", found.hashing)
+    yield found.look("decoding", found.decoding)
+    yield found.look("sandbox", found.sandbox)
+    if found.db is not None:
+        yield found.look("lists", found.lists)
+        yield found.look("canary", found.canary)
+
+
+class _Patient:
+    """What is open so far. Each look returns what it says, or raises the error that it found."""
+
+    settings: Settings | None = None
+    db: Database | None = None
+
+    def look(self, what: str, part: Callable[[], str]) -> Finding:
+        try:
+            return Finding(what, True, part())
+        except HashmatchError as error:
+            return Finding(what, False, error.message, error.remedy, error.exit_code)
+
+    def settings_from(self, load: Callable[[], Settings]) -> str:
+        self.settings = load()
+        return f"read, relative paths start from {self.settings.home}"
+
+    def keys(self) -> str:
+        audit = self._settings.audit
+        load_signer(self._settings.path(audit.key))
+        load_id_key(self._settings.path(audit.id_key))
+        return "there, and nobody else can read them"
+
+    def database(self) -> str:
+        db = Database.connect(self._settings.database.url, self._settings.home)
+        db.check_revision()
+        self.db = db
+        return f"{db.url} has this version's tables"
+
+    def clips(self) -> str:
+        store = open_store(self._settings.clips, self._settings.home)
+        first = list(islice(store.list(), 1))
+        return f"{store.url} answers" + ("" if first else ", and holds nothing")
+
+    def vault(self) -> str:
+        open_vault(self._settings)
+        count = len(set(self._settings.vault.recipients))
+        return f"outside clip storage, sealed for {count} recipients"
+
+    def hashing(self) -> str:
+        selftest.check()
+        return "the built-in vectors of the reference implementation come out"
+
+    def decoding(self) -> str:
+        """Both decoders over the canary: the one that looks at clips, and OpenCV's."""
+        with canary.clip(Path(tempfile.gettempdir())) as clip:
+            apart = crosscheck.compare(clip.file)
+        return f"a second decoder sees the canary's frames the same, within {apart} bits"
+
+    def sandbox(self) -> str:
+        with Fingerprinter(self._settings.decode) as fingerprinter:
+            held = fingerprinter.protections
+        missing = sorted(name for name, holds in held.items() if not holds)
+        if missing:
+            return f"decoders run apart; this host does not offer: {', '.join(missing)}"
+        return f"decoders run apart, held by {len(held)} protections"
+
+    def lists(self) -> str:
+        assert self.db is not None
+        versions = compile_lists(self.db, self._settings, now()).versions
+        return ", ".join(f"{name} {version}" for name, version in versions.items())
+
+    def canary(self) -> str:
+        assert self.db is not None
+        compiled = compile_lists(self.db, self._settings, now())
+        worker = open_scanner(self._settings, compiled.path)
+        try:
+            problem = worker.canary()
+        finally:
+            worker.close()
+        if problem is not None:
+            raise CanaryFailed(when="doctor's examination", problem=problem)
+        return "seen: decoded in its own process, hashed, found in the lists"
+
+    @property
+    def _settings(self) -> Settings:
+        assert self.settings is not None
+        return self.settings

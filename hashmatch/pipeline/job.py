@@ -1,0 +1,45 @@
+"""What a run works with: settings, database, clip storage, vault, keys. Opened once, checked once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from hashmatch import __version__
+from hashmatch.audit.keys import load_signer
+from hashmatch.audit.names import KeyedNames
+from hashmatch.clips.opening import open_store
+from hashmatch.clips.store import Store
+from hashmatch.config import Settings
+from hashmatch.custody.case import Custody
+from hashmatch.custody.vault import open_vault
+from hashmatch.db.session import Database
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    settings: Settings
+    db: Database
+    clips: Store
+    names: KeyedNames
+    custody: Custody
+    signer: Ed25519PrivateKey
+
+
+def open_job(settings: Settings, db: Database, names: KeyedNames) -> Job:
+    """Everything a run needs, or the error that says what is missing. Touches no clip."""
+    clips = open_store(settings.clips, settings.home)
+    return Job(
+        settings=settings,
+        db=db,
+        clips=clips,
+        names=names,
+        custody=Custody(db, clips, open_vault(settings), names, f"hashmatch {__version__}"),
+        signer=load_signer(settings.path(settings.audit.key)),
+    )

@@ -1,0 +1,94 @@
+"""The plan: which clips a run takes, entered in the ledger page by page as storage lists them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import islice
+from typing import Any
+
+from hashmatch.db.ledger import take_listing, take_stored
+from hashmatch.db.session import Database
+from hashmatch.model import Clip
+
+PAGE = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """What a run was asked to look at.
+
+    `force` looks at clips that have an outcome already; `stored` compares what is stored of them
+    with the active lists and reads no media.
+    """
+
+    force: bool = False
+    stored: bool = False
+    prefix: str = ""
+    clip: str | None = None
+    since: datetime | None = None
+
+    @property
+    def kind(self) -> str:
+        return "rescan" if self.force else "scan"
+
+    def takes(self, clip: Clip) -> bool:
+        if self.clip is not None and clip.key != self.clip:
+            return False
+        return self.since is None or (clip.metadata.created or clip.modified) >= self.since
+
+    def as_json(self) -> dict[str, Any]:
+        """For the record of the run."""
+        asked = {"prefix": self.prefix or None, "clip": self.clip, "stored": self.stored or None}
+        asked["since"] = self.since.isoformat() if self.since else None
+        return {name: value for name, value in asked.items() if value is not None}
+
+    @property
+    def listing_prefix(self) -> str:
+        return self.clip if self.clip is not None else self.prefix
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How many clips were listed, and how many of them have an outcome already."""
+
+    listed: int
+    unchanged: int
+
+    @property
+    def planned(self) -> int:
+        return self.listed - self.unchanged
+
+
+def plan_listing(
+    db: Database,
+    run_id: str,
+    listing: Iterable[Clip],
+    selection: Selection,
+    *,
+    shard_size: int,
+    clock: Callable[[], datetime],
+) -> Plan:
+    """Enter all that storage lists and the selection takes. Raises what the listing raises."""
+    listed = planned = 0
+    clips = (clip for clip in listing if selection.takes(clip))
+    while page := list(islice(clips, PAGE)):
+        with db.write() as session:
+            planned += take_listing(
+                session,
+                run_id,
+                page,
+                now=clock(),
+                shard_size=shard_size,
+                planned=planned,
+                force=selection.force,
+            )
+        listed += len(page)
+    return Plan(listed, listed - planned)
+
+
+def plan_stored(db: Database, run_id: str, *, shard_size: int) -> Plan:
+    """Enter every clip that is remembered."""
+    with db.write() as session:
+        return Plan(take_stored(session, run_id, shard_size=shard_size), 0)

@@ -1,0 +1,112 @@
+"""What a clip's turn leaves behind, in one transaction: outcome, fingerprint, matches, case, leaf."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy.orm import Session
+
+from hashmatch.audit import log
+from hashmatch.audit.names import KeyedNames
+from hashmatch.custody.case import Custody
+from hashmatch.db import fingerprints, ledger
+from hashmatch.db.ledger import Retry, Task
+from hashmatch.db.schema import MatchRow
+from hashmatch.model import Fingerprint, Json, Match, Outcome, Verdict
+from hashmatch.pipeline.scan import Scanned
+
+
+@dataclass(frozen=True, slots=True)
+class Recorder:
+    """Writes one run's results. `list_set` is the state of the lists that the run compares with."""
+
+    run_id: str
+    list_set: str
+    custody: Custody
+    names: KeyedNames
+    retry: Retry
+
+    def scanned(self, session: Session, task: Task, scanned: Scanned, now: datetime) -> str | None:
+        """Record a look at a clip. Returns the case that its match opened, if it did."""
+        if scanned.fingerprint is not None:
+            fingerprints.save(session, task.clip_id, scanned.etag, scanned.fingerprint, now)
+        return self._record(session, task, scanned, now, self.retry)
+
+    def compared(self, session: Session, task: Task, scanned: Scanned, now: datetime) -> str | None:
+        """Record a comparison of what is stored of a clip; no look, so retries stay as they are."""
+        return self._record(session, task, scanned, now, None)
+
+    def _record(
+        self, session: Session, task: Task, scanned: Scanned, now: datetime, retry: Retry | None
+    ) -> str | None:
+        verdict = scanned.verdict
+        clip = ledger.finish(
+            session,
+            task,
+            run_id=self.run_id,
+            verdict=verdict,
+            etag=scanned.etag,
+            size=scanned.size,
+            list_set=self.list_set,
+            seconds=scanned.seconds,
+            now=now,
+            retry=retry,
+        )
+        for match in verdict.matches:
+            session.add(self._match_row(clip.id, scanned.etag, match))
+        case = None
+        if verdict.outcome is Outcome.MATCHED and scanned.fingerprint is not None:
+            case = self.custody.open_case(
+                session,
+                run_id=self.run_id,
+                clip=clip,
+                sha256=scanned.fingerprint.digests.sha256,
+                size=scanned.size,
+                matches=verdict.matches,
+                at=now,
+            )
+        leaf = self._leaf(task, scanned.fingerprint, verdict, retry)
+        log.append(session, "clip-scanned", leaf, now)
+        return case
+
+    def _leaf(
+        self, task: Task, fingerprint: Fingerprint | None, verdict: Verdict, retry: Retry | None
+    ) -> dict[str, Json]:
+        recipes = sorted(hashes.recipe for hashes in fingerprint.frames) if fingerprint else []
+        return {
+            "run": self.run_id,
+            "clip": self.names.clip(task.clip.key),
+            "how": "stored" if retry is None else "media",
+            "outcome": verdict.outcome.value,
+            "reason": verdict.reason.value if verdict.reason else None,
+            "coverage": round(verdict.coverage, 4),
+            "sampling": fingerprint.sampling.value
+            if fingerprint and fingerprint.sampling
+            else None,
+            "recipes": list(recipes),
+            "list_set": self.list_set,
+            "matches": [
+                {"list": m.list, "version": m.version, "entry": m.entry, "kind": m.kind.value}
+                for m in verdict.matches
+            ],
+        }
+
+    def _match_row(self, clip_id: int, etag: str, match: Match) -> MatchRow:
+        return MatchRow(
+            run_id=self.run_id,
+            clip_id=clip_id,
+            etag=etag,
+            list_name=match.list,
+            version=match.version,
+            entry_id=match.entry,
+            classification=match.classification,
+            kind=match.kind,
+            action=match.action,
+            algorithm=match.algorithm,
+            distance=match.distance,
+            start=match.start,
+            end=match.end,
+            frames=match.frames,
+            variant=match.variant,
+        )

@@ -1,0 +1,261 @@
+"""A run: lock, canary, plan, the clips' turns, canary, proof that the counts add up, checkpoint.
+
+    summary = run(job, Selection(), stop=Stop(), watch=print)
+    summary.exit_code
+
+Only the coordinator, which is the process this runs in, writes to the database. Killed at any moment, it
+leaves a state from which the next run carries on: clips without an outcome are due again, cases go on from
+their recorded step.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import secrets
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import timedelta
+from functools import partial
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from hashmatch import __version__
+from hashmatch.audit import log
+from hashmatch.clips.discover import Discovery
+from hashmatch.custody import record
+from hashmatch.db import ledger
+from hashmatch.db.ledger import Retry
+from hashmatch.db.schema import RunRow
+from hashmatch.errors import CanaryFailed, HashmatchError, RunBroken
+from hashmatch.hashing.recipes import recipe
+from hashmatch.matching.policy import Breaker
+from hashmatch.model import Json, Outcome
+from hashmatch.pipeline.engine import Engine
+from hashmatch.pipeline.job import Job, now
+from hashmatch.pipeline.listsets import Compiled, compile_lists, open_lists
+from hashmatch.pipeline.plan import Plan, Selection, plan_listing, plan_stored
+from hashmatch.pipeline.record import Recorder
+from hashmatch.pipeline.stop import Stop
+from hashmatch.pipeline.turns import Progress, Turns
+from hashmatch.pipeline.worker import open_scanner
+from hashmatch.report.summary import RunSummary
+
+logger = logging.getLogger(__name__)
+
+
+def run(
+    job: Job, selection: Selection, *, stop: Stop, watch: Callable[[Progress], None]
+) -> RunSummary:
+    """Execute the job once. Raises AlreadyRunning, NoActiveList, ListTooOld, CanaryFailed, …"""
+    with job.db.run_lock():
+        _close_interrupted(job)
+        alarms = list(_resume_custody(job))
+        compiled = compile_lists(job.db, job.settings, now())
+        return _Run(job, selection, compiled, stop, alarms).execute(watch)
+
+
+class _Run:
+    def __init__(
+        self, job: Job, selection: Selection, compiled: Compiled, stop: Stop, alarms: list[str]
+    ) -> None:
+        self.job, self.selection, self.compiled = job, selection, compiled
+        self.stop, self.alarms = stop, alarms
+        self.id = f"{now():%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
+        self.started = time.monotonic()
+        self.excluded = 0
+        self.incomplete = False
+
+    def execute(self, watch: Callable[[Progress], None]) -> RunSummary:
+        self._begin()
+        try:
+            with self._engine() as engine:
+                self._see_canary(engine, "start")
+                plan = self._plan()
+                turns = self._turns(plan, watch)
+                if self.selection.stored:
+                    turns.compare(open_lists(self.compiled.path))
+                else:
+                    turns.scan(engine)
+                self._see_canary(engine, "end")
+            return self._end(plan, turns.quarantined)
+        except HashmatchError as error:
+            self._fail(error)
+            raise
+
+    def _begin(self) -> None:
+        lists = dict(self.compiled.versions)
+        recipes = {name.value: recipe(name) for name in self.compiled.perceptual}
+        started = now()
+        row = RunRow(
+            id=self.id,
+            kind=self.selection.kind,
+            selection=self.selection.as_json(),
+            status="running",
+            started_at=started,
+            software=__version__,
+            recipes=recipes,
+            list_set=self.compiled.id,
+            lists=lists,
+        )
+        body: dict[str, Json] = {
+            "run": self.id,
+            "kind": row.kind,
+            "stored": self.selection.stored,
+            "software": __version__,
+            "lists": dict(lists),
+            "list_set": self.compiled.id,
+            "recipes": dict(recipes),
+        }
+        with self.job.db.write() as session:
+            session.add(row)
+            log.append(session, "run-started", body, started)
+        logger.info("run %s started", self.id, extra={"run": self.id, "lists": lists})
+
+    def _engine(self) -> Engine:
+        settings = self.job.settings
+        workers = (
+            1 if self.selection.stored else settings.run.workers or len(os.sched_getaffinity(0))
+        )
+        decode = settings.decode.max_seconds
+        return Engine(
+            workers,
+            partial(open_scanner, settings, self.compiled.path),
+            # Twice the decoder's limit, and storage that gives a megabyte a second.
+            lambda size: 2 * decode + 120 + size / 1e6,
+        )
+
+    def _see_canary(self, engine: Engine, when: str) -> None:
+        problems = engine.canary()
+        if not problems:
+            return
+        if when == "end":
+            with self.job.db.write() as session:
+                doubted = ledger.distrust(session, self.id)
+                log.append(session, "run-distrusted", {"run": self.id, "clips": doubted}, now())
+        raise CanaryFailed(when=when, problem="; ".join(sorted(set(problems))))
+
+    def _plan(self) -> Plan:
+        job, size = self.job, self.job.settings.run.shard_size
+        if self.selection.stored:
+            return plan_stored(job.db, self.id, shard_size=size)
+        listing = Discovery(
+            job.clips, job.settings.clips, job.settings.home, self.selection.listing_prefix
+        )
+        plan = plan_listing(job.db, self.id, listing, self.selection, shard_size=size, clock=now)
+        self.excluded, self.incomplete = listing.excluded, listing.incomplete
+        if listing.problems:
+            # Not their texts: those may name folders and clips.
+            what = f"{len(listing.problems)} alarms about the listing or the feed"
+            logger.error("%s: hashmatch runs show %s", what, self.id, extra={"run": self.id})
+        self.alarms += listing.problems
+        return plan
+
+    def _turns(self, plan: Plan, watch: Callable[[Progress], None]) -> Turns:
+        job, rules = self.job, self.job.settings.match
+        again = job.settings.run
+        return Turns(
+            job=job,
+            run_id=self.id,
+            recorder=Recorder(
+                run_id=self.id,
+                list_set=self.compiled.id,
+                custody=job.custody,
+                names=job.names,
+                retry=Retry(again.max_attempts, timedelta(minutes=again.retry_minutes)),
+            ),
+            breaker=Breaker(
+                rules.breaker_clips,
+                rules.breaker_share,
+                plan.planned,
+                min_frames=rules.min_frames,
+            ),
+            planned=plan.planned,
+            stop=self.stop,
+            watch=watch,
+            alarms=self.alarms,
+        )
+
+    def _end(self, plan: Plan, quarantined: int) -> RunSummary:
+        """Count from the ledger, not from memory, and sign what was counted."""
+        with self.job.db.write() as session:
+            left = ledger.drop_unfinished(session, self.id)
+            summary = RunSummary(
+                run=self.id,
+                listed=plan.listed - left,
+                outcomes=ledger.outcomes(session, self.id),
+                skipped_unchanged=plan.unchanged,
+                quarantined=quarantined,
+                canary="seen",
+                seconds=time.monotonic() - self.started,
+                checkpoint=None,
+                left=left,
+                excluded=self.excluded,
+                incomplete=self.incomplete,
+                custody_open=len(record.unfinished(session)),
+                behind=ledger.behind(session, self.compiled.id),
+                unscannable=ledger.unscannable_by_reason(session, self.id),
+                alarms=tuple(self.alarms),
+            )
+            if not summary.adds_up or (left and not self.stop):
+                raise RunBroken(run=self.id, listed=plan.listed, left=left)
+            log.append(session, "run-finished", _finished(summary), now())
+            summary = replace(summary, checkpoint=self._checkpoint(session))
+            row = session.get_one(RunRow, self.id)
+            row.status = "stopped" if left else "finished"
+            row.ended_at, row.exit_code, row.canary = now(), summary.exit_code, summary.canary
+            row.listed, row.skipped_unchanged = summary.listed, summary.skipped_unchanged
+            row.quarantined, row.summary = summary.quarantined, summary.as_json()
+        logger.info("run %s %s", self.id, row.status, extra={"run": self.id})
+        return summary
+
+    def _fail(self, error: HashmatchError) -> None:
+        body: dict[str, Json] = {
+            "run": self.id,
+            "error": type(error).__name__,
+            "exit_code": error.exit_code,
+        }
+        with self.job.db.write() as session:
+            ledger.drop_unfinished(session, self.id)
+            row = session.get_one(RunRow, self.id)
+            row.status, row.ended_at, row.exit_code = "failed", now(), error.exit_code
+            row.canary = "failed" if isinstance(error, CanaryFailed) else row.canary
+            row.summary = {"error": error.message}
+            log.append(session, "run-failed", body, now())
+            self._checkpoint(session)
+
+    def _checkpoint(self, session: Session) -> str:
+        return log.make_checkpoint(session, self.job.signer, self.job.settings.audit.origin, now())
+
+
+def _finished(summary: RunSummary) -> dict[str, Json]:
+    return {
+        "run": summary.run,
+        "listed": summary.listed,
+        "outcomes": {outcome.value: summary.outcomes[outcome] for outcome in Outcome},
+        "skipped_unchanged": summary.skipped_unchanged,
+        "left": summary.left,
+        "quarantined": summary.quarantined,
+        "canary": summary.canary,
+        "alarms": len(summary.alarms),
+    }
+
+
+def _close_interrupted(job: Job) -> None:
+    """End the runs that a crash left open; what they did not finish is due again by itself."""
+    with job.db.write() as session:
+        for row in session.scalars(select(RunRow).where(RunRow.status == "running")).all():
+            left = ledger.drop_unfinished(session, row.id)
+            row.status, row.ended_at = "interrupted", now()
+            log.append(session, "run-interrupted", {"run": row.id, "left": left}, now())
+            logger.warning("run %s was interrupted; its clips are taken up again", row.id)
+
+
+def _resume_custody(job: Job) -> Iterator[str]:
+    """Carry on every case that is unfinished; yields what still stands in the way."""
+    for progress in job.custody.resume():
+        if progress.problem is not None:
+            logger.error("%s: %s", progress.case, progress.problem)
+            yield f"{progress.case}: {progress.problem}"

@@ -1,0 +1,146 @@
+"""The clips' turns in a run: each is looked at, or compared from what is stored, and recorded once."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+from sqlalchemy.orm import Session
+
+from hashmatch.db import fingerprints, ledger
+from hashmatch.db.ledger import Task
+from hashmatch.hashing.packing import FingerprintDamaged
+from hashmatch.hashing.recipes import recipe
+from hashmatch.matching.listset import ListSet
+from hashmatch.matching.policy import Breaker
+from hashmatch.model import Fingerprint, Outcome, Reason, Verdict
+from hashmatch.pipeline.engine import Done, Engine, Lost
+from hashmatch.pipeline.job import Job, now
+from hashmatch.pipeline.record import Recorder
+from hashmatch.pipeline.scan import Scanned, judge
+from hashmatch.pipeline.stop import Stop
+
+logger = logging.getLogger(__name__)
+
+DEATHS_OF_A_CLIP = 2  # a clip that takes a second worker with it does not get a third
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a run is: clips with an outcome, of those planned."""
+
+    done: int
+    planned: int
+
+
+@dataclass(slots=True)
+class Turns:
+    """Hands out a run's clips and records what comes back, as only the coordinator may."""
+
+    job: Job
+    run_id: str
+    recorder: Recorder
+    breaker: Breaker
+    planned: int
+    stop: Stop
+    watch: Callable[[Progress], None]
+    alarms: list[str]
+    done: int = 0
+    quarantined: int = 0
+    _queue: deque[Task] = field(default_factory=deque)
+
+    def scan(self, engine: Engine) -> None:
+        """Look at every planned clip, until there are none or the run is to stop."""
+        while True:
+            while engine.idle and (task := self._next()):
+                engine.submit(task)
+            if not engine.busy:
+                return
+            for result in engine.wait():
+                match result:
+                    case Done(task, scanned):
+                        self._record(task, scanned, self.recorder.scanned)
+                    case Lost(task):
+                        self._lost(task)
+
+    def compare(self, lists: ListSet) -> None:
+        """Compare what is stored of every planned clip with the lists; no media is read."""
+        needed = {recipe(name) for name in lists.algorithms if name.perceptual}
+        while task := self._next():
+            started = time.monotonic()
+            with self.job.db.read() as session:
+                stored, damaged = self._stored(session, task, needed)
+                etag = ledger.scanned_version(session, task)
+                before = ledger.last_verdict(session, task)
+            verdict = before if stored is None else judge(stored, lists, self.job.settings)
+            lacks = damaged or _lacks(stored, needed, before)
+            if lacks and verdict.outcome is not Outcome.MATCHED:
+                verdict = replace(verdict, outcome=Outcome.UNSCANNABLE, reason=Reason.OTHER_RECIPE)
+            size = task.clip.size if stored is None else stored.size
+            found = Scanned(etag, size, verdict, stored, time.monotonic() - started)
+            self._record(task, found, self.recorder.compared)
+
+    def _stored(
+        self, session: Session, task: Task, needed: set[str]
+    ) -> tuple[Fingerprint | None, bool]:
+        """What is stored of a clip, and whether it is damaged: then a scan makes it anew."""
+        try:
+            return fingerprints.load(session, task.clip_id, needed), False
+        except FingerprintDamaged as error:
+            self._alarm(f"{self.job.names.clip(task.clip.key)}: {error.message}")
+            return None, True
+
+    def _next(self) -> Task | None:
+        if self.stop:
+            return None
+        if not self._queue:
+            with self.job.db.write() as session:
+                holder = f"coordinator-{os.getpid()}"
+                self._queue.extend(ledger.lease_shard(session, self.run_id, holder, now()))
+        return self._queue.popleft() if self._queue else None
+
+    def _record(self, task: Task, scanned: Scanned, record: Callable[..., str | None]) -> None:
+        verdict, tripped = self.breaker.apply(scanned.verdict)
+        for entry in tripped:
+            self._alarm(f"circuit breaker: {entry} matches too many clips; the rest goes to review")
+        with self.job.db.write() as session:
+            case = record(session, task, replace(scanned, verdict=verdict), now())
+        self.done += 1
+        self._log(task, verdict)
+        if case is not None:
+            progress = self.job.custody.advance(case)
+            self.quarantined += progress.problem is None
+            if progress.problem is not None:
+                self._alarm(f"{case}: {progress.problem}")
+        self.watch(Progress(self.done, self.planned))
+
+    def _lost(self, task: Task) -> None:
+        if task.deaths + 1 < DEATHS_OF_A_CLIP:
+            with self.job.db.write() as session:
+                ledger.give_back(session, task)
+            return
+        verdict = Verdict(Outcome.UNSCANNABLE, Reason.WORKER_DIED, 0.0)
+        lost = Scanned(task.clip.etag, task.clip.size, verdict, None, 0.0)
+        self._record(task, lost, self.recorder.scanned)
+
+    def _log(self, task: Task, verdict: Verdict) -> None:
+        clip = self.job.names.clip(task.clip.key)
+        why = f" ({verdict.reason.text})" if verdict.reason else ""
+        about = {"run": self.run_id, "clip": clip, "outcome": verdict.outcome}
+        logger.info("%s: %s%s", clip, verdict.outcome, why, extra=about)
+
+    def _alarm(self, text: str) -> None:
+        self.alarms.append(text)
+        logger.error("%s", text, extra={"run": self.run_id})
+
+
+def _lacks(stored: Fingerprint | None, needed: set[str], before: Verdict) -> bool:
+    """Whether the clip was seen once, but not by all the recipes that the lists need now."""
+    if before.outcome is Outcome.UNSCANNABLE and before.reason is not Reason.OTHER_RECIPE:
+        return False
+    have = {hashes.recipe for hashes in stored.frames} if stored else set()
+    return not needed <= have
