@@ -1,0 +1,231 @@
+"""The command line as people and other programs meet it: help, documentation, start, JSON."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import click
+import pytest
+from click.testing import CliRunner
+from drawn import write_clip
+from installation import HASHMATCH, ROOT, Installation, vpdq_lines
+
+from hashmatch.cli.main import COMMANDS, cli
+
+SIZE = {"width": 192, "height": 144}
+OUTCOMES = {"matched", "review", "clean", "partial", "unscannable"}
+HEAVY = {"numba", "llvmlite", "cv2", "av", "sqlalchemy", "numpy", "obstore", "boto3", "PIL", "rich"}
+
+
+def walk(
+    command: click.Command = cli, path: tuple[str, ...] = ()
+) -> Iterator[tuple[tuple[str, ...], click.Command]]:
+    """Every group and every command, with the words that call it."""
+    yield path, command
+    if isinstance(command, click.Group):
+        context = click.Context(command)
+        for name in command.list_commands(context):
+            inner = command.get_command(context, name)
+            assert inner is not None
+            yield from walk(inner, (*path, name))
+
+
+TREE = list(walk())
+COMMANDS_ONLY = [one for one in TREE if not isinstance(one[1], click.Group)]
+
+
+@pytest.fixture(scope="module")
+def hashmatch(tmp_path_factory: pytest.TempPathFactory) -> Installation:
+    """Scanned once: a listed clip was taken, a clean one and a text are there."""
+    installed = Installation(tmp_path_factory.mktemp("home"))
+    listed = installed.home / "listed.mp4"
+    write_clip(listed, seed=3, seconds=0.5, **SIZE)
+    (installed.clips / "listed.mp4").write_bytes(listed.read_bytes())
+    write_clip(installed.clips / "clean.mp4", seed=4, seconds=0.5, **SIZE)
+    (installed.clips / "text.mp4").write_text("no video")
+    installed.list_videos("partner", {"v1": listed})
+    return installed
+
+
+@pytest.fixture(scope="module")
+def scanned(hashmatch: Installation) -> dict[str, Any]:
+    summary: dict[str, Any] = hashmatch.scan(code=10)
+    return summary
+
+
+@pytest.mark.parametrize(("path", "command"), TREE, ids=[" ".join(path) for path, _ in TREE])
+def test_every_command_explains_itself(path, command):
+    assert command.help, "no help"
+    shown = CliRunner().invoke(command, ["--help"], obj=object()).output
+    if not isinstance(command, click.Group):
+        assert "Example" in shown
+        assert " ".join(("hashmatch", *path)) in shown.split("Example")[1]
+    options = [one for one in command.params if isinstance(one, click.Option)]
+    assert [one.name for one in options if not one.help] == []
+
+
+def test_every_command_is_in_the_documentation():
+    files = [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]
+    text = "\n".join(file.read_text("utf-8") for file in files)
+    names = [" ".join(("hashmatch", *path)) for path, _ in COMMANDS_ONLY]
+    assert [name for name in names if name not in text] == []
+
+
+def test_the_overview_names_what_there_is():
+    shown = CliRunner().invoke(cli, ["--help"]).output
+    for name, (_, about) in COMMANDS.items():
+        assert name in shown
+        assert about in shown
+
+
+def test_help_loads_nothing_that_hashes_or_stores():
+    """Of all commands, one after the other, in a new process."""
+    code = "\n".join(
+        (
+            "import contextlib, io, sys",
+            "from hashmatch.cli.main import cli",
+            f"for path in {[path for path, _ in TREE]!r}:",
+            "    with contextlib.redirect_stdout(io.StringIO()):",
+            "        cli.main([*path, '--help'], standalone_mode=False)",
+            "print(*sorted({name.partition('.')[0] for name in sys.modules}))",
+        )
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert "click" in done.stdout.split()
+    assert HEAVY & set(done.stdout.split()) == set()
+
+
+def test_the_installed_command_is_the_one_of_the_module():
+    done = subprocess.run(
+        [*HASHMATCH, "--help"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.startswith("Usage: ")
+    assert done.stderr == ""
+
+
+def test_a_command_that_nobody_knows_is_refused_with_exit_code_2(hashmatch):
+    for command in (("scna",), ("lists", "improt"), ("scan", "--jsno"), ("check",)):
+        refused = hashmatch.here(*command, code=2)
+        assert refused.stdout == ""
+        assert "Usage: " in refused.stderr
+
+
+def test_scan_says_in_json_what_the_run_came_to(scanned):
+    assert scanned.keys() >= {
+        "run",
+        "listed",
+        "outcomes",
+        "skipped_unchanged",
+        "quarantined",
+        "canary",
+        "seconds",
+        "checkpoint",
+    }
+    assert scanned["outcomes"].keys() == OUTCOMES
+    assert scanned["listed"] == 3 == sum(scanned["outcomes"].values())
+    assert (scanned["skipped_unchanged"], scanned["quarantined"]) == (0, 1)
+    assert scanned["canary"] == "seen"
+    assert scanned["seconds"] > 0
+    origin, size, *_ = scanned["checkpoint"].splitlines()
+    assert origin == "hashmatch.example/log"
+    assert int(size) > 0
+
+
+def test_check_says_in_json_what_each_file_is(hashmatch, tmp_path):
+    text = tmp_path / "text.mp4"
+    text.write_text("no video")
+    clean = tmp_path / "clean.mp4"
+    write_clip(clean, seed=4, seconds=0.5, **SIZE)
+    files = [str(hashmatch.home / "listed.mp4"), str(clean), str(text)]
+    found = hashmatch.json("check", *files, code=10)
+    for one in found:
+        assert one.keys() == {"path", "outcome", "reason", "coverage", "lists", "matches"}
+        assert one["outcome"] in OUTCOMES
+        assert 0 <= one["coverage"] <= 1
+        assert one["lists"] == {"partner": 1}
+        for match in one["matches"]:
+            assert match.keys() == {
+                "list", "entry", "kind", "distance", "start", "end", "frames", "variant"
+            }  # fmt: skip
+    assert [one["path"] for one in found] == files
+    assert [(one["outcome"], one["reason"]) for one in found] == [
+        ("matched", None),
+        ("clean", None),
+        ("unscannable", "not-media"),
+    ]
+    (match,) = found[0]["matches"]
+    assert (match["list"], match["entry"], match["kind"]) == ("partner", "v1", "sequence")
+    assert 0 <= match["distance"] <= 31
+    assert 0 <= match["start"] < match["end"] <= 0.5
+    assert match["variant"] == "original"
+
+
+def test_hash_gives_digests_and_every_frames_hash(hashmatch):
+    """Digests as hashlib's; hashes as pdqhash's but for the few bits of another way to luma."""
+    clip = hashmatch.home / "listed.mp4"
+    found = hashmatch.json("hash", "--every", str(clip))
+    assert found.keys() == {"path", "md5", "sha1", "sha256", "recipe", "duration", "frames"}
+    for name in ("md5", "sha1", "sha256"):
+        assert found[name] == hashlib.new(name, clip.read_bytes()).hexdigest()
+    assert found["duration"] == pytest.approx(0.5, abs=0.05)
+    reference = [line.strip().split(",") for line in vpdq_lines(clip)]
+    assert len(found["frames"]) == len(reference) == 15
+    for frame, (_, _, text, time) in zip(found["frames"], reference, strict=True):
+        assert frame.keys() == {"t", "quality", "pdq"}
+        assert frame["t"] == pytest.approx(float(time), abs=0.001)
+        assert 0 <= frame["quality"] <= 100
+        assert (int(frame["pdq"], 16) ^ int(text, 16)).bit_count() <= 6
+
+
+def test_with_json_stdout_has_one_document_and_nothing_else(hashmatch, scanned):
+    """Of every command that has --json and was not asked above."""
+    case = hashmatch.json("quarantine", "list")[0]["case"]
+    asked = {
+        ("lists", "list"): (),
+        ("lists", "show"): ("partner",),
+        ("lists", "diff"): ("partner",),
+        ("quarantine", "list"): (),
+        ("quarantine", "show"): (case,),
+        ("quarantine", "verify"): (),
+        ("audit", "show"): (),
+        ("audit", "verify"): (),
+        ("runs", "list"): (),
+        ("runs", "show"): (scanned["run"],),
+        ("doctor",): (),
+        ("rescan",): ("--stored",),
+    }
+    above = {("scan",), ("check",), ("hash",)}
+    with_json = {path for path, one in COMMANDS_ONLY if "as_json" in {p.name for p in one.params}}
+    assert with_json == {*asked, *above}
+    for path, arguments in asked.items():
+        json.loads(hashmatch.here(*path, *arguments, "--json", code=(0, 10)).stdout)
+
+
+def test_without_a_terminal_tables_are_tab_separated(hashmatch, scanned):
+    shown = hashmatch.here("runs", "show", scanned["run"]).stdout
+    rows = [line.split("\t") for line in shown.splitlines()[1:]]
+    assert sorted(row[:2] for row in rows) == [
+        ["clean", "clean.mp4"],
+        ["matched", "listed.mp4"],
+        ["unscannable", "text.mp4"],
+    ]
+
+
+def test_another_settings_file_is_taken_with_config(hashmatch, tmp_path):
+    asked = ("--config", str(hashmatch.home / "hashmatch.toml"), "lists", "list", "--json")
+    done = subprocess.run(
+        [*HASHMATCH, *asked],
+        cwd=tmp_path,
+        env=hashmatch.environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert [one["name"] for one in json.loads(done.stdout)] == ["partner"]

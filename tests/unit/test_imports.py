@@ -1,0 +1,15 @@
+"""The house of docs/how-it-works.md: who may import whom, as setup.cfg states it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from importlinter.cli import EXIT_STATUS_SUCCESS, lint_imports
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def test_no_module_imports_what_it_must_not(capsys: pytest.CaptureFixture[str]) -> None:
+    kept = lint_imports(config_filename=str(ROOT / "setup.cfg"), no_cache=True)
+    assert kept == EXIT_STATUS_SUCCESS, capsys.readouterr().out
