@@ -6,7 +6,7 @@ import fcntl
 import os
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from sqlalchemy import Engine, text
@@ -62,5 +62,7 @@ def advisory_lock(engine: Engine) -> Iterator[None]:
         try:
             yield
         finally:
-            # Closes the session itself: in the pool it would keep the lock.
+            # The server notices a closed session only after a while; a broken one it frees by itself.
+            with suppress(DatabaseError):
+                connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": _RUN_KEY})
             connection.invalidate()
