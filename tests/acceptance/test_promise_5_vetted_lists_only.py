@@ -118,8 +118,11 @@ def test_a_disabled_entry_does_not_act(hashmatch):
 
 
 @pytest.mark.parametrize("written", [200_000, 2_000_000])
-def test_an_import_that_is_killed_leaves_nothing_and_can_be_repeated(tmp_path, written):
-    """Killed when the transaction has written that many bytes to SQLite's log."""
+def test_an_import_that_is_killed_leaves_all_or_nothing_and_can_be_repeated(tmp_path, written):
+    """Killed when the transaction has written that many bytes to SQLite's log.
+
+    On a busy machine the kill may come after the commit: then the version is there, and whole.
+    """
     hashmatch = Installation(tmp_path / "home")
     chance = random.Random(5)
     file = tmp_path / "list.txt"
@@ -130,7 +133,10 @@ def test_an_import_that_is_killed_leaves_nothing_and_can_be_repeated(tmp_path, w
             time.sleep(0.001)
         process.send_signal(signal.SIGKILL)
     assert process.returncode == -signal.SIGKILL
-    assert hashmatch.json("lists", "list") == []
+    for there in hashmatch.json("lists", "list"):
+        assert there["active"] is None
+        (version,) = hashmatch.json("lists", "show", there["name"])["versions"]
+        assert version["entries"] == 60_000
     hashmatch.run("audit", "verify")
     hashmatch.run("lists", "import", "partner", str(file))
     assert hashmatch.json("lists", "show", "partner")["versions"][0]["entries"] == 60_000

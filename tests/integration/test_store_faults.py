@@ -15,6 +15,7 @@ from fault_server import BODY, ETAG, Answer, FaultServer, give, hang, page, refu
 from s3_server import SECRET
 from stores import over_obstore
 
+from hashmatch.clips.opening import open_store
 from hashmatch.clips.store import (
     KeyRefused,
     ObjectChanged,
@@ -24,7 +25,6 @@ from hashmatch.clips.store import (
     StorageFull,
     StorageUnavailable,
     Store,
-    open_store,
 )
 from hashmatch.config import Storage
 from hashmatch.errors import StorageError

@@ -11,13 +11,13 @@ from s3_server import Bucket
 from stores import over_obstore
 
 from hashmatch.clips.keys import to_key
+from hashmatch.clips.opening import open_store
 from hashmatch.clips.store import (
     ListingIncomplete,
     ObjectChanged,
     ObjectNotFound,
     StorageUnavailable,
     Store,
-    open_store,
 )
 
 # What obstore refuses or alters, and other trouble-makers.
