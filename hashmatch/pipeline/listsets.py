@@ -20,6 +20,7 @@ from pathlib import Path
 
 from sqlalchemy.orm import Session
 
+from hashmatch import __version__
 from hashmatch.config import Settings
 from hashmatch.db.session import Database
 from hashmatch.errors import NoActiveList
@@ -94,6 +95,9 @@ def _open_if_sound(path: Path) -> ListSet | None:
 
 def _state_of(versions: list[ActiveVersion]) -> str:
     """A name for what a compiled file is made from, and how."""
-    state = [[v.name, v.version, v.sha256, v.action, v.distance, v.disabled] for v in versions]
-    told = json.dumps([VERSION, canary.LIST, state], default=str)
+    state = [
+        [v.name, v.version, v.sha256, v.imported_at, v.action, v.distance, v.disabled]
+        for v in versions
+    ]
+    told = json.dumps([__version__, VERSION, state], default=str)
     return hashlib.sha256(told.encode()).hexdigest()[:32]

@@ -77,9 +77,8 @@ class Turns:
                 etag = ledger.scanned_version(session, task)
                 before = ledger.last_verdict(session, task)
             verdict = before if stored is None else judge(stored, lists, self.job.settings)
-            lacks = damaged or _lacks(stored, needed, before)
-            if lacks and verdict.outcome is not Outcome.MATCHED:
-                verdict = replace(verdict, outcome=Outcome.UNSCANNABLE, reason=Reason.OTHER_RECIPE)
+            if damaged or _lacks(stored, needed, before):
+                verdict = not_fully_compared(verdict)
             size = task.clip.size if stored is None else stored.size
             found = Scanned(etag, size, verdict, stored, time.monotonic() - started)
             self._record(task, found, self.recorder.compared)
@@ -136,6 +135,13 @@ class Turns:
     def _alarm(self, text: str) -> None:
         self.alarms.append(text)
         logger.error("%s", text, extra={"run": self.run_id})
+
+
+def not_fully_compared(verdict: Verdict) -> Verdict:
+    """Hashes that a list needs are missing: what matched still counts, nothing else can be said."""
+    if verdict.outcome in (Outcome.MATCHED, Outcome.REVIEW):
+        return verdict
+    return replace(verdict, outcome=Outcome.UNSCANNABLE, reason=Reason.OTHER_RECIPE)
 
 
 def _lacks(stored: Fingerprint | None, needed: set[str], before: Verdict) -> bool:
