@@ -1,11 +1,18 @@
 """Exact Hamming search: every row within a radius, none missed.
 
-    index = HashIndex.build(rows)              # (n, 32) or (n, 8) uint8
-    hits = index.search(queries, radius=31)    # hits.query, hits.row, hits.distance
+    index = HashIndex.build(rows)                # (n, 32) or (n, 8) uint8
+    hits = index.search(queries, radius=31)      # hits.query, hits.row, hits.distance
+    for hits in index.batches(queries, radius=31, reach=64):
+        ...
 
-Large sets of 256-bit hashes are looked up by chunks (`chunks`). Small sets, 64-bit hashes, and
-queries with too many candidates (lists full of near-identical frames) are compared row by row
-(`popcount`): the answer is the same, and no query costs much more than that scan.
+Sets of 256-bit hashes are looked up: up to 65,536 rows by lists of neighbours (`neighbours`), larger
+ones by chunks (`chunks`). Very small sets, 64-bit hashes, and queries with too many candidates
+(lists full of near-identical frames) are compared row by row (`popcount`): the answer is the same,
+and no query costs much more than that scan.
+
+Within `radius` the answer is complete. Between `radius` and `reach` it holds what is met on the way:
+each pair given is real and given once, and some are not given. A row that is compared anyway costs
+nothing more, and rows a little beyond the radius are good evidence when several agree.
 """
 
 from __future__ import annotations
@@ -17,20 +24,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hashmatch.matching.chunks import STORED, Plan, Tables, build_tables, layout, probe_all
+from hashmatch.matching.neighbours import MOST_ROWS, Neighbours, build_neighbours, look_up_all
 from hashmatch.matching.popcount import frozen, scan_all
 
 MAX_RADIUS = 31
-# Measured on random hashes: a scan of 4,000 rows takes 5 us, as long as looking up 12 chunks; above
-# 200,000 rows the shorter buckets of 11 wider chunks outweigh their additional lookups.
-SCAN_ROWS = 4_000
-FEW_ROWS = 200_000
+MAX_REACH = 64
+# Measured on random hashes: a scan of 256 rows takes 0.3 us, a look at the lists of neighbours 0.1.
+SCAN_ROWS = 256
+# Rows up to which that many chunks answer fastest: narrow chunks have fewer neighbours to look up,
+# wide ones fewer rows to compare.
+CHUNKS = ((200_000, 14), (600_000, 13), (1_200_000, 12))
+MOST_CHUNKS = 11
 # A candidate costs 3 (in the cache) to 40 times (among 10 million rows) what a row of a scan does.
+LISTED_COST = 4
 CANDIDATE_COST = 16
 BATCH_HITS = 1 << 18
 
 
 class Hits(NamedTuple):
-    """k pairs within the radius, ordered by query.
+    """k pairs within the radius or reach, ordered by query.
 
     query: (k,) int32; row: (k,) uint32; distance: (k,) uint8, in bits.
     """
@@ -43,66 +55,72 @@ class Hits(NamedTuple):
 class HashIndex:
     """Rows of packed bits, searchable. Read-only and free of state: threads may share one."""
 
-    def __init__(self, rows: NDArray[np.uint64], tables: Tables | None) -> None:
+    def __init__(self, rows: NDArray[np.uint64], tables: Tables | Neighbours | None) -> None:
         self._rows = rows
         self._tables = tables
 
     @classmethod
     def build(cls, rows: NDArray[np.uint8]) -> HashIndex:
-        """rows: (n, 32) or (n, 8) uint8, n below 2**32. Equal rows are allowed."""
+        """rows: (n, 32) or (n, 8) uint8, n below 2**28. Equal rows are allowed."""
         words = _words(rows)
-        chunks = chunk_count(*words.shape)
-        return cls(words, build_tables(words, chunks) if chunks else None)
+        if words.shape[1] != 4 or len(words) <= SCAN_ROWS:
+            return cls(words, None)
+        if len(words) <= MOST_ROWS:
+            return cls(words, build_neighbours(words))
+        return cls(words, build_tables(words, chunk_count(len(words))))
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> HashIndex:
         """The index that gave `arrays`, on the same memory."""
-        rows = arrays["rows"]
-        if "ids" not in arrays:
-            return cls(frozen(rows), None)
-        stored: list[Any] = [frozen(arrays[name]) for name in STORED]
-        return cls(frozen(rows), Tables(*layout(len(arrays["ids"])), *stored))
+        rows = frozen(arrays["rows"])
+        if Neighbours._fields[0] in arrays:
+            return cls(rows, Neighbours(*(frozen(arrays[name]) for name in Neighbours._fields)))
+        if STORED[0] in arrays:
+            stored: list[Any] = [frozen(arrays[name]) for name in STORED]
+            return cls(rows, Tables(*layout(len(arrays["ids"]) // len(rows)), *stored))
+        return cls(rows, None)
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """What `from_arrays` needs, without a copy."""
-        if self._tables is None:
-            return {"rows": self._rows}
-        named = self._tables._asdict()
-        return {"rows": self._rows} | {name: named[name] for name in STORED}
+        named = {} if self._tables is None else self._tables._asdict()
+        kept = (*STORED, *Neighbours._fields)
+        return {"rows": self._rows} | {name: named[name] for name in kept if name in named}
 
     def __len__(self) -> int:
         return len(self._rows)
 
-    def search(self, queries: NDArray[np.uint8], radius: int) -> Hits:
+    def search(self, queries: NDArray[np.uint8], radius: int, reach: int | None = None) -> Hits:
         """Every (query, row) within radius bits. queries: (k, bytes of a row) uint8."""
-        found = list(self.batches(queries, radius))
+        found = list(self.batches(queries, radius, reach))
         if not found:
             return _room(0)
         query, row, distance = zip(*found, strict=True)
         return Hits(np.concatenate(query), np.concatenate(row), np.concatenate(distance))
 
     def batches(
-        self, queries: NDArray[np.uint8], radius: int, room: int = BATCH_HITS
+        self,
+        queries: NDArray[np.uint8],
+        radius: int,
+        reach: int | None = None,
+        room: int = BATCH_HITS,
     ) -> Iterator[Hits]:
-        """As `search`, in pieces of whole queries: at most `room` hits, or a single query's."""
+        """As `search`, in pieces of whole queries: at most `room` hits, or a single query's.
+
+        radius: 0 to 31, reach: radius (where None) to 64.
+        """
+        reach = radius if reach is None else reach
         if not 0 <= radius <= MAX_RADIUS:
             raise ValueError(f"a radius is 0 to {MAX_RADIUS} bits, not {radius}")
+        if not radius <= reach <= MAX_REACH:
+            raise ValueError(f"a reach is the radius to {MAX_REACH} bits, not {reach}")
         words = _words(queries)
         if words.shape[1] != self._rows.shape[1]:
             raise ValueError("the queries are not as long as the rows")
         if not len(self):
             return
-        plan = None if self._tables is None else Plan.of(self._tables.width, radius)
-        # A query that is cut short at this many candidates is compared row by row.
-        candidates = np.empty(0 if plan is None else len(self) // CANDIDATE_COST, np.uint32)
         first, out = 0, _room(min(room, len(self) * len(words)))
         while first < len(words):
-            if self._tables is None or plan is None:
-                after, count = scan_all(self._rows, words, first, radius, *out)
-            else:
-                after, count = probe_all(
-                    self._rows, words, first, radius, self._tables, plan, candidates, *out
-                )
+            after, count = self._some(words, first, radius, reach, out)
             if after == first:
                 out = _room(min(4 * len(out.query), len(self)))
                 continue
@@ -112,12 +130,29 @@ class HashIndex:
                 )
             first = after
 
+    def _some(
+        self, words: NDArray[np.uint64], first: int, radius: int, reach: int, out: Hits
+    ) -> tuple[int, int]:
+        """Answer queries from `first` on while there is room.
 
-def chunk_count(rows: int, words: int) -> int:
-    """Into how many chunks that many rows are best cut; 0 for a scan."""
-    if words != 4 or rows <= SCAN_ROWS:
-        return 0
-    return 12 if rows <= FEW_ROWS else 11
+        Returns the first query that was not finished, and the number of hits of those before it.
+        """
+        size = len(self)
+        match self._tables:
+            case None:
+                done = scan_all(self._rows, words, first, reach, *out)
+            case Neighbours() as lists:
+                most = size // LISTED_COST
+                done = look_up_all(self._rows, words, first, reach, lists, most, *out)
+            case Tables() as tables:
+                plan, most = Plan.of(len(tables.start), radius), size // CANDIDATE_COST
+                done = probe_all(self._rows, words, first, reach, tables, plan, most, *out)
+        return done
+
+
+def chunk_count(rows: int) -> int:
+    """Into how many chunks that many rows are best cut."""
+    return next((chunks for most, chunks in CHUNKS if rows <= most), MOST_CHUNKS)
 
 
 def _room(hits: int) -> Hits:

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from hashmatch.matching.chunks import build_tables, chunk_radii, layout
-from hashmatch.matching.index import HashIndex, Hits
+from hashmatch.matching.index import MAX_REACH, HashIndex, Hits
+from hashmatch.matching.neighbours import MOST_ROWS, build_neighbours
 
 Packed = NDArray[np.uint8]
 CHUNKED_ROWS = 1500
@@ -41,10 +42,15 @@ def turned(row: Packed, bits: list[int]) -> Packed:
     return np.packbits(ones)
 
 
+LISTS, SCAN = 0, -1  # not into chunks, but by lists of neighbours, or row by row
+
+
 def cut(rows: Packed, chunks: int) -> HashIndex:
     """An index of that many chunks, however many rows there are."""
     words = np.ascontiguousarray(rows).view("<u8")
-    return HashIndex(words, build_tables(words, chunks))
+    if chunks == SCAN:
+        return HashIndex(words, None)
+    return HashIndex(words, build_tables(words, chunks) if chunks else build_neighbours(words))
 
 
 @pytest.fixture(scope="module")
@@ -52,18 +58,18 @@ def rows() -> Packed:
     return random_hashes(CHUNKED_ROWS)
 
 
-@pytest.fixture(scope="module", params=[11, 12])
+@pytest.fixture(scope="module", params=[11, 12, 13, 14, LISTS])
 def chunked(request: pytest.FixtureRequest, rows: Packed) -> HashIndex:
     return cut(rows, request.param)
 
 
-@pytest.mark.parametrize("chunks", [11, 12])
+@pytest.mark.parametrize("chunks", [11, 12, 13, 14])
 @pytest.mark.parametrize("radius", range(32))
 def test_the_radii_leave_no_room_for_a_missed_row(chunks: int, radius: int) -> None:
     assert sum(r + 1 for r in chunk_radii(chunks, radius)) == radius + 1
 
 
-@pytest.mark.parametrize("chunks", [11, 12])
+@pytest.mark.parametrize("chunks", [11, 12, 13, 14])
 def test_the_chunks_cover_every_bit_once(chunks: int) -> None:
     start, width, _ = layout(chunks)
     covered = [b for s, w in zip(start, width, strict=True) for b in range(s, s + w)]
@@ -87,7 +93,7 @@ def test_a_row_is_found_exactly_when_it_is_within_the_radius(
 @settings(deadline=None, max_examples=50)
 @given(
     start=st.integers(0, 255),
-    step=st.sampled_from([1, 2, 11, 12, 23, 24, 64]),
+    step=st.sampled_from([1, 2, 8, 11, 12, 16, 18, 20, 23, 24, 64]),
     count=st.integers(28, 34),
 )
 def test_bits_that_are_turned_close_together_or_far_apart_make_no_difference(
@@ -98,7 +104,7 @@ def test_bits_that_are_turned_close_together_or_far_apart_make_no_difference(
     assert triples(chunked.search(query, 31)) == by_hand(rows, query, 31)
 
 
-@pytest.mark.parametrize("count", [0, 1, 2, 100, 4000, 4001, 20_000])
+@pytest.mark.parametrize("count", [0, 1, 2, 100, 256, 257, 4000, MOST_ROWS, MOST_ROWS + 1])
 @pytest.mark.parametrize("radius", [0, 5, 31])
 def test_random_sets_of_any_size(count: int, radius: int) -> None:
     listed = random_hashes(count, seed=count)
@@ -113,13 +119,13 @@ def test_random_sets_of_any_size(count: int, radius: int) -> None:
 
 
 def test_the_largest_layout_finds_everything() -> None:
-    listed = random_hashes(200_001)
+    listed = random_hashes(1_200_001)
     queries = np.array([turned(listed[i * 17], list(range(i, i + 31))) for i in range(12)])
     found = triples(HashIndex.build(listed).search(queries, 31))
     assert found == {(i, i * 17, 31) for i in range(12)} | by_hand(listed[:3000], queries, 31)
 
 
-@pytest.mark.parametrize("chunks", [11, 12])
+@pytest.mark.parametrize("chunks", [11, 14, LISTS, SCAN])
 @pytest.mark.parametrize(
     "listed",
     [
@@ -134,6 +140,54 @@ def test_the_largest_layout_finds_everything() -> None:
 def test_repeated_rows_are_each_found(chunks: int, listed: Packed) -> None:
     queries = np.concatenate([listed[:1], random_hashes(3, seed=9), turned(listed[0], [3])[None]])
     assert triples(cut(listed, chunks).search(queries, 31)) == by_hand(listed, queries, 31)
+
+
+# Beyond the radius.
+
+
+@settings(deadline=None, max_examples=100)
+@given(
+    bits=st.lists(
+        st.lists(st.integers(0, 255), unique=True, max_size=70), min_size=1, max_size=4
+    ),
+    radius=st.integers(0, 31),
+    beyond=st.integers(0, 64),
+)
+def test_with_a_reach_nothing_within_the_radius_is_missed_and_nothing_is_made_up(
+    chunked: HashIndex, rows: Packed, bits: list[list[int]], radius: int, beyond: int
+) -> None:
+    queries = np.array([turned(rows[3], some) for some in bits])
+    reach = min(radius + beyond, MAX_REACH)
+    found = triples(chunked.search(queries, radius, reach))
+    assert found <= by_hand(rows, queries, reach)
+    assert {hit for hit in found if hit[2] <= radius} == by_hand(rows, queries, radius)
+
+
+def test_a_row_that_shares_a_bucket_with_the_query_is_given_up_to_the_reach(
+    chunked: HashIndex, rows: Packed
+) -> None:
+    """All bits that are turned lie in the last of the chunks, which are at most 24 bits wide."""
+    queries = np.array([turned(rows[i], list(range(256 - 18, 256 - 18 + i))) for i in range(18)])
+    spread = np.array([turned(rows[i], list(range(100, 100 + i))) for i in range(32, 66)])
+    found = triples(chunked.search(queries, 0, 64))
+    assert {(i, i, i) for i in range(18)} <= found
+    far = triples(chunked.search(spread, 31, 64))
+    assert {(i - 32, i, i) for i in range(32, 65)} == far
+
+
+@pytest.mark.parametrize("chunks", [LISTS, 11, 14])
+def test_a_query_with_too_many_candidates_is_given_all_within_its_reach(chunks: int) -> None:
+    listed = near_identical(30_000)
+    queries = np.array([turned(listed[i], list(range(i, i + 40))) for i in range(5)])
+    assert triples(cut(listed, chunks).search(queries, 31, 64)) == by_hand(listed, queries, 64)
+
+
+@pytest.mark.parametrize("count", [1, 100])
+def test_in_a_small_set_all_within_the_reach_is_given(count: int) -> None:
+    listed = random_hashes(count)
+    queries = np.array([turned(listed[0], list(range(i))) for i in range(70)])
+    found = triples(HashIndex.build(listed).search(queries, 31, 64))
+    assert found == by_hand(listed, queries, 64)
 
 
 def near_identical(count: int) -> Packed:
@@ -204,13 +258,21 @@ def test_a_radius_it_is_not_exact_for_is_refused(chunked: HashIndex, radius: int
         chunked.search(random_hashes(1), radius)
 
 
+@pytest.mark.parametrize(("radius", "reach"), [(20, 19), (31, 65), (0, -1)])
+def test_a_reach_below_the_radius_or_too_far_is_refused(
+    chunked: HashIndex, radius: int, reach: int
+) -> None:
+    with pytest.raises(ValueError, match="reach"):
+        chunked.search(random_hashes(1), radius, reach)
+
+
 @pytest.mark.parametrize("shape", [(1, 8), (1, 31), (32,), (1, 32, 1)])
 def test_queries_of_another_length_are_refused(chunked: HashIndex, shape: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match=r"hashes are rows|as long as"):
         chunked.search(np.zeros(shape, np.uint8), 31)
 
 
-@pytest.mark.parametrize("chunks", [None, 11, 12])
+@pytest.mark.parametrize("chunks", [None, SCAN, LISTS, 11, 12, 13, 14])
 def test_the_public_needles_are_found_in_the_public_haystack(
     media: Path, chunks: int | None
 ) -> None:
