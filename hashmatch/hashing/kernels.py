@@ -63,6 +63,7 @@ def luma_of(rgb: NDArray[np.uint8], stride: int, rows: int, columns: int) -> NDA
 @compiled
 def shrink_rows(
     luma: NDArray[Any],
+    first: int,
     stride: int,
     columns: int,
     start: NDArray[np.int64],
@@ -72,15 +73,17 @@ def shrink_rows(
 ) -> None:
     """Take the rows of a picture (flat, `stride` pixels a row) to 64: fills `shrunk` (64, columns).
 
-    Four rows at a time, so that the sums are loaded and stored a quarter as often.
+    first: where the first row begins; from the last one with a stride below 0, the picture is
+    taken upside down. Four rows at a time, so that the sums are loaded and stored a quarter as
+    often.
     """
     shrunk[:] = 0
     for i in range(64):
-        out, n, first = shrunk[i], count[i], start[i] * stride
+        out, n, top = shrunk[i], count[i], first + start[i] * stride
         k = 0
         while k + 4 <= n:
             a, b, c, d = weights[i, k], weights[i, k + 1], weights[i, k + 2], weights[i, k + 3]
-            row = first + k * stride
+            row = top + k * stride
             p = luma[row : row + columns]
             q = luma[row + stride : row + stride + columns]
             r = luma[row + 2 * stride : row + 2 * stride + columns]
@@ -95,7 +98,7 @@ def shrink_rows(
             k += 4
         while k < n:
             a = weights[i, k]
-            row = first + k * stride
+            row = top + k * stride
             p = luma[row : row + columns]
             for x in range(columns):
                 out[x] += a * np.float32(p[x])
@@ -109,8 +112,9 @@ def shrink_columns(
     count: NDArray[np.int64],
     weights: NDArray[np.float32],
     lines: NDArray[np.float32],
-) -> NDArray[np.float32]:
-    """The block (64, columns) with its columns taken to 64: (2, 64, 64), [variant, column, row].
+    blocks: NDArray[np.float32],
+) -> None:
+    """The block (64, columns) with its columns taken to 64: fills (2, 64, 64), [side, column, row].
 
     The second block is that of the mirrored picture, not the mirrored block: boxes of an even width
     and the rounding of sample positions are not symmetric, which moves the block by up to 3 pixels.
@@ -122,13 +126,13 @@ def shrink_columns(
         for y in range(64):
             for x in range(first, min(first + 16, columns)):
                 lines[x, y] = shrunk[y, x]
-    blocks = np.zeros((2, 64, 64), np.float32)
+    blocks[:] = 0
     for i in range(64):
         n = count[i]
-        for variant in range(2):
-            out = blocks[variant, i]
-            line = columns - 1 - start[i] if variant else start[i]
-            step = -1 if variant else 1
+        for side in range(2):
+            out = blocks[side, i]
+            line = columns - 1 - start[i] if side else start[i]
+            step = -1 if side else 1
             k = 0
             while k + 4 <= n:
                 a, b, c, d = weights[i, k], weights[i, k + 1], weights[i, k + 2], weights[i, k + 3]
@@ -145,7 +149,6 @@ def shrink_columns(
                     out[y] += a * p[y]
                 line += step
                 k += 1
-    return blocks
 
 
 @compiled
@@ -171,16 +174,17 @@ def quality_of(block: NDArray[np.float32], contrast: np.float32) -> int:
 def bits_of(blocks: NDArray[np.float32], cosines: NDArray[np.float32]) -> NDArray[np.uint8]:
     """Hashes (n, 32) of blocks (n, 64, 64): which of 16x16 cosine terms are above their median."""
     hashes = np.zeros((len(blocks), 32), np.uint8)
+    half = np.empty((16, 64), np.float32)
+    terms = np.empty((16, 16), np.float32)
     for n in range(len(blocks)):
-        block = blocks[n].T.copy()
-        half = np.zeros((16, 64), np.float32)
+        half[:] = 0
         for i in range(16):
             out = half[i]
             for y in range(64):
-                a, line = cosines[y, i], block[y]
+                a, line = cosines[y, i], blocks[n, y]
                 for x in range(64):
                     out[x] += a * line[x]
-        terms = np.zeros((16, 16), np.float32)
+        terms[:] = 0
         for i in range(16):
             out = terms[i]
             for x in range(64):

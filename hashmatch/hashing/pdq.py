@@ -16,7 +16,7 @@ stripes), their order is rounding noise in the reference itself, and the hashes 
 from __future__ import annotations
 
 import threading
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,7 +33,20 @@ from hashmatch.hashing.kernels import (
     shrink_rows,
 )
 
-__all__ = ["FrameTooSmall", "PdqHash", "pdq", "pdq_rgb", "warm"]
+__all__ = ["ORIENTATIONS", "FrameTooSmall", "PdqHash", "pdq", "pdq_rgb", "warm"]
+
+# The order of the rows of bits. Rotations are counter-clockwise, as those of `np.rot90`; transverse
+# is the transpose over the other diagonal.
+ORIENTATIONS = (
+    "original",
+    "mirror",
+    "rotate-90",
+    "rotate-180",
+    "rotate-270",
+    "flip",
+    "transpose",
+    "transverse",
+)
 
 _FULL = np.float32(1)
 _LIMITED = np.float32(255 / 219)  # black is 16, white is 235
@@ -57,7 +70,7 @@ _room = _Room()
 
 
 class PdqHash(NamedTuple):
-    """bits: (2, 32) uint8, the original and the mirror image; quality: 0..100, of the original.
+    """bits: (2 or 8, 32) uint8, a row for each of `ORIENTATIONS`; quality: 0..100, of the original.
 
     A row of bits is `bytes.fromhex` of the usual PDQ hex string.
     """
@@ -66,13 +79,16 @@ class PdqHash(NamedTuple):
     quality: int
 
 
-def pdq(luma: NDArray[np.uint8], *, full_range: bool = True) -> PdqHash:
-    """PDQ hash and quality of one picture, and the hash of its mirror image.
+def pdq(
+    luma: NDArray[np.uint8], *, full_range: bool = True, orientations: Literal[2, 8] = 2
+) -> PdqHash:
+    """PDQ hash and quality of one picture, and the hashes of it mirrored and turned.
 
     luma: (height, width), any size from 64 a side. Rows may be apart (a decoder's line stride);
     such a picture is not copied. full_range: black is 0 and white 255; if not, 16 and 235, which
-    changes no bit (the map between the two is affine) but the quality.
-    The mirror's bits equal those of `pdq(np.fliplr(luma))`.
+    changes no bit (the map between the two is affine) but the quality. orientations: how many of
+    `ORIENTATIONS`, from the first on.
+    Each row of bits is that of `pdq` of the turned picture.
     Raises FrameTooSmall below 64 pixels a side.
     Source: Meta, "The TMK+PDQF video-hashing algorithm and the PDQ image-hashing algorithm", 2019.
     """
@@ -80,7 +96,8 @@ def pdq(luma: NDArray[np.uint8], *, full_range: bool = True) -> PdqHash:
         raise ValueError(f"luma is uint8 (height, width), not {luma.dtype} {luma.shape}")
     _check_size(luma)
     height, width = luma.shape
-    return _hash(*flat(luma), height, width, _FULL if full_range else _LIMITED)
+    contrast = _FULL if full_range else _LIMITED
+    return _hash(*flat(luma), height, width, contrast, orientations)
 
 
 def pdq_rgb(rgb: NDArray[np.uint8]) -> PdqHash:
@@ -93,7 +110,7 @@ def pdq_rgb(rgb: NDArray[np.uint8]) -> PdqHash:
     _check_size(rgb)
     height, width, _ = rgb.shape
     luma = luma_of(*flat(rgb.reshape(height, 3 * width)), height, width)
-    return _hash(luma, width, height, width, _FULL)
+    return _hash(luma, width, height, width, _FULL, 2)
 
 
 def warm() -> None:
@@ -103,12 +120,27 @@ def warm() -> None:
 
 
 def _hash(
-    luma: NDArray[Any], stride: int, height: int, width: int, contrast: np.float32
+    luma: NDArray[Any],
+    stride: int,
+    height: int,
+    width: int,
+    contrast: np.float32,
+    orientations: int,
 ) -> PdqHash:
+    rows, columns = decimation(height), decimation(width)
     shrunk, lines = _room.of(width)
-    shrink_rows(luma, stride, width, *decimation(height), shrunk)
-    blocks = shrink_columns(shrunk, *decimation(width), lines)
-    return PdqHash(bits_of(blocks, COSINES), quality_of(blocks[0], contrast))
+    blocks = np.empty((4 if orientations == 8 else 2, SIDE, SIDE), np.float32)
+    shrink_rows(luma, 0, stride, width, *rows, shrunk)
+    shrink_columns(shrunk, *columns, lines, blocks[:2])
+    turned = blocks.swapaxes(1, 2)
+    if orientations == 8:
+        shrink_rows(luma, (height - 1) * stride, -stride, width, *rows, shrunk)
+        shrink_columns(shrunk, *columns, lines, blocks[2:])
+        original, mirror, flip, half_turn = turned
+        turned = np.stack(
+            [original, mirror, mirror.T, half_turn, flip.T, flip, original.T, half_turn.T]
+        )
+    return PdqHash(bits_of(np.ascontiguousarray(turned), COSINES), quality_of(blocks[0], contrast))
 
 
 def _check_size(picture: NDArray[np.uint8]) -> None:

@@ -6,6 +6,7 @@ import csv
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from PIL import Image
 
 import hashmatch
 from hashmatch.errors import FrameTooSmall
-from hashmatch.hashing.pdq import pdq, pdq_rgb, warm
+from hashmatch.hashing.pdq import ORIENTATIONS, pdq, pdq_rgb, warm
 from hashmatch.model import VARIANTS, Variant
 
 Picture = NDArray[np.uint8]
@@ -167,6 +168,35 @@ def test_the_mirror_hash_is_that_of_the_mirrored_picture(
     assert distance(mirror(picture), reference(np.fliplr(picture))[0]) <= 2
 
 
+TURNS: dict[str, Callable[[Picture], Picture]] = {
+    "original": np.array,
+    "mirror": np.fliplr,
+    "rotate-90": np.rot90,
+    "rotate-180": lambda picture: np.rot90(picture, 2),
+    "rotate-270": lambda picture: np.rot90(picture, 3),
+    "flip": np.flipud,
+    "transpose": lambda picture: picture.swapaxes(0, 1),
+    "transverse": lambda picture: np.rot90(picture, 2).swapaxes(0, 1),
+}
+
+
+@settings(max_examples=25, deadline=None)
+@given(seed=st.integers(0, 2**32), height=st.integers(64, 900), width=st.integers(64, 900))
+@example(seed=0, height=64, width=64)
+@example(seed=1, height=64, width=2048)
+@example(seed=2, height=1080, width=1920)
+def test_each_orientation_hashes_as_the_turned_picture(seed: int, height: int, width: int) -> None:
+    picture = grey(drawn(seed, height, width))
+    hashed = pdq(picture, orientations=8)
+    assert len(hashed.bits) == len(ORIENTATIONS) == len(TURNS)
+    assert (hashed.bits[:2] == pdq(picture).bits).all()
+    assert hashed.quality == pdq(picture).quality
+    for row, name in zip(hashed.bits, ORIENTATIONS, strict=True):
+        turned = np.ascontiguousarray(TURNS[name](picture))
+        assert row.tobytes() == pdq(turned).bits[0].tobytes(), name
+        assert distance(row, reference(turned)[0]) <= 2, name
+
+
 @pytest.mark.parametrize("level", [0, 1, 16, 128, 235, 255])
 @pytest.mark.parametrize("size", [(64, 64), (480, 853), (1080, 1920)])
 def test_a_flat_picture_has_quality_zero(level: int, size: tuple[int, int]) -> None:
@@ -267,13 +297,14 @@ _BLOCKS = """
 import hashlib, numpy as np
 from hashmatch.hashing.jarosz import decimation
 from hashmatch.hashing.kernels import COSINES, bits_of, luma_of, shrink_columns, shrink_rows
+blocks = np.empty((2, 64, 64), np.float32)
 seen = hashlib.sha256()
 for seed, (height, width) in enumerate([(64, 64), (201, 333), (360, 640), (1080, 1920)]):
     rgb = np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
     luma = luma_of(rgb.ravel(), 3 * width, height, width)
     rows = np.empty((64, width), np.float32)
-    shrink_rows(luma, width, width, *decimation(height), rows)
-    blocks = shrink_columns(rows, *decimation(width), np.empty((width, 64), np.float32))
+    shrink_rows(luma, 0, width, width, *decimation(height), rows)
+    shrink_columns(rows, *decimation(width), np.empty((width, 64), np.float32), blocks)
     seen.update(blocks.tobytes() + bits_of(blocks, COSINES).tobytes())
 print(seen.hexdigest())
 """
