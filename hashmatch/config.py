@@ -111,6 +111,14 @@ class Matching(Section):
     min_frames: int = Field(
         2, ge=1, description="Distinct frames on one entry that make a match; fewer are for review"
     )
+    copy_score: float = Field(
+        4.0,
+        ge=1,
+        description="Decades of evidence for a copy, not the same room, that need no second look",
+    )
+    review_score: float = Field(
+        1.0, ge=0, description="As copy_score, for what is shown to a reviewer"
+    )
     breaker_clips: int = Field(
         50, ge=1, description="Clips one entry may take in a run; the rest goes to review"
     )

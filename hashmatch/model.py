@@ -232,11 +232,32 @@ class MatchKind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Stretch:
+    """A stretch of a clip that agrees with a stretch of a listed video, in seconds of each.
+
+    speed: seconds of the clip for a second of the listed video, 0.8 to 1.25.
+    """
+
+    start: float
+    end: float
+    listed_start: float
+    listed_end: float
+    speed: float
+
+
+@dataclass(frozen=True, slots=True)
 class Match:
     """One clip on one entry of one list. Carries no hash.
 
     distance: the nearest hit's, in bits (0 for a digest); start, end: seconds in the clip; frames:
-    how many distinct frames hit.
+    how many distinct frames are within the list's distance (none, where only the agreement of many
+    that are further away speaks for it).
+
+    Of a listed video also: listed: how many of its frames were compared; near: how many of those
+    have a frame of the clip within the list's distance; found: those, and those in a stretch;
+    pictures: how many in the stretches are different pictures; typical: median bits of their
+    pairs; copy: decades of evidence that the first stretch is a copy, and no other moment of the
+    same room.
     """
 
     list: str
@@ -251,6 +272,13 @@ class Match:
     variant: Variant = Variant.ORIGINAL
     algorithm: Algorithm = Algorithm.PDQ
     classification: str | None = None
+    listed: int = 0
+    near: int = 0
+    found: int = 0
+    pictures: int = 0
+    typical: int | None = None
+    copy: float | None = None
+    stretches: tuple[Stretch, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

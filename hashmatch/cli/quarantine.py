@@ -105,6 +105,9 @@ def show_command(app: App, case: str, as_json: bool) -> None:
     click.echo()
     columns = ["list", "version", "entry", "classification", "kind", "start", "end", "frames"]
     table(columns, [[_cell(match[column]) for column in columns] for match in matches])
+    for match in matches:
+        for line in match["evidence"]:
+            click.echo(f"{match['list']}/{match['entry']}: {line}")
 
 
 @quarantine_command.command("verify")
@@ -191,23 +194,15 @@ def _matches(session: Session, row: CaseRow) -> list[dict[str, Any]]:
     from sqlalchemy import select
 
     from hashmatch.db.schema import MatchRow
+    from hashmatch.report.evidence import in_words
 
-    # Each look at the same version leaves its matches once more.
     query = (
-        select(
-            MatchRow.list_name,
-            MatchRow.version,
-            MatchRow.entry_id,
-            MatchRow.classification,
-            MatchRow.kind,
-            MatchRow.start,
-            MatchRow.end,
-            MatchRow.frames,
-        )
+        select(MatchRow)
         .where(MatchRow.clip_id == row.clip_id, MatchRow.etag == row.etag)
-        .distinct()
-        .order_by(MatchRow.list_name, MatchRow.entry_id, MatchRow.start)
+        .order_by(MatchRow.id)
     )
+    # Each look at the same version leaves its matches once more: the last one counts.
+    last = {(m.list_name, m.version, m.entry_id): m for m in session.scalars(query)}
     return [
         {
             "list": match.list_name,
@@ -218,8 +213,9 @@ def _matches(session: Session, row: CaseRow) -> list[dict[str, Any]]:
             "start": round(match.start, 2),
             "end": round(match.end, 2),
             "frames": match.frames,
+            "evidence": in_words(match),
         }
-        for match in session.execute(query)
+        for _, match in sorted(last.items())
     ]
 
 

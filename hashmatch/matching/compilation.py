@@ -133,14 +133,16 @@ def _taken(column: HashColumn, which: NDArray[Any], entry: NDArray[np.int64]) ->
 
 
 def _perceptual(column: HashColumn) -> Arrays:
-    """rows: (n, words) different hashes; first, entry, timestamp, quality: `References`."""
+    """rows: (n, words) different hashes; the rest: `References`."""
     order, starts = _grouped(column)
+    entry, timestamp = column.entry[order].astype(np.uint32), column.timestamp[order]
     return {
         "rows": column.bits[order[starts]].view("<u8"),
         "first": np.append(starts, len(order)).astype(np.uint32),
-        "entry": column.entry[order].astype(np.uint32),
-        "timestamp": column.timestamp[order],
+        "entry": entry,
+        "timestamp": timestamp,
         "quality": column.quality[order],
+        "by_entry": np.lexsort((timestamp, entry)).astype(np.uint32),
     }
 
 

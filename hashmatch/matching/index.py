@@ -86,6 +86,11 @@ class HashIndex:
         kept = (*STORED, *Neighbours._fields)
         return {"rows": self._rows} | {name: named[name] for name in kept if name in named}
 
+    @property
+    def rows(self) -> NDArray[np.uint64]:
+        """(n, words), read-only."""
+        return self._rows
+
     def __len__(self) -> int:
         return len(self._rows)
 

@@ -3,7 +3,7 @@
     lists = ListSet.build(active_lists)
     lists.save(file)
     lists = ListSet.open(mmap)                     # shared by all workers of a host
-    lists.match(fingerprint, distance=31, quality=50, min_frames=2)
+    lists.match(fingerprint, distance=31, quality=50, review_score=1)
 
 A list set never changes. Two hosts with the same active lists make the same, with the same `id`.
 """
@@ -20,11 +20,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hashmatch.matching import sections
+from hashmatch.matching.alignment import REACH
 from hashmatch.matching.compilation import compile_lists
 from hashmatch.matching.index import SCAN_ROWS, HashIndex
 from hashmatch.matching.listed import ActiveList, EntryBlock, HashColumn
+from hashmatch.matching.policy import COVERED
 from hashmatch.matching.popcount import frozen
-from hashmatch.matching.segments import References, Runs, Tally
+from hashmatch.matching.sequences import Compared, Videos
+from hashmatch.matching.tally import References, Runs, Tally
 from hashmatch.model import (
     VARIANTS,
     Action,
@@ -35,20 +38,24 @@ from hashmatch.model import (
     Match,
     MatchKind,
     Media,
+    Stretch,
 )
 
-# A sequence has at least this many pairs of frames at one offset, and never fewer than min_frames.
-SEQUENCE_PAIRS = 3
+# Frames of a clip within reach of a listed video from which the two are compared in full.
+NOMINATING = 2
 # Entries that one clip is recorded to match: the strongest. More than a handful means a list full
 # of the same picture, and a record of each would be a way to fill the database.
 MAX_MATCHES = 1000
+# Listed videos that are compared with one clip in full: those with the most frames near it.
+MAX_COMPARED = 200
 
 _ACTIONS = (Action.QUARANTINE, Action.REVIEW, Action.LOG)
 _KINDS = (MatchKind.FILE, MatchKind.SEQUENCE, MatchKind.FRAMES)
 _DIGESTS = (Algorithm.SHA256, Algorithm.SHA1, Algorithm.MD5)
 _ALGORITHMS = (*_DIGESTS, *(a for a in Algorithm if a.perceptual))
 
-# What speaks for one entry; kind and algorithm are positions in the tuples above.
+# What speaks for one entry; kind and algorithm are positions in the tuples above, sequence one in the
+# clip's list of them counted from 1, 0 for none.
 EVIDENCE = np.dtype(
     [
         ("entry", "u4"),
@@ -59,6 +66,7 @@ EVIDENCE = np.dtype(
         ("variant", "u1"),
         ("start", "f8"),
         ("end", "f8"),
+        ("sequence", "i4"),
     ]
 )
 
@@ -112,15 +120,17 @@ class ListSet:
         return len(self._arrays["list_of"])
 
     def match(
-        self, fingerprint: Fingerprint, *, distance: int, quality: int, min_frames: int
+        self, fingerprint: Fingerprint, *, distance: int, quality: int, review_score: float
     ) -> tuple[Match, ...]:
         """The entries a clip matches, one `Match` each, the strongest first.
 
         distance: bits that PDQ hashes may differ by (0..31) where the list does not say otherwise;
-        quality: PDQ quality below which neither a frame nor a listed hash is compared; min_frames:
-        frames that a sequence has at least.
+        quality: PDQ quality below which neither a frame nor a listed hash is compared; review_score:
+        decades of evidence for a copy (`significance`) from which frames that are all further away
+        than `distance` count, where they do not cover most of the video.
         """
         found = [self._files(fingerprint)]
+        sequences: list[Compared] = []
         poor = _poor_times(fingerprint, quality)
         for frames in fingerprint.frames:
             if frames.algorithm not in self._indexes:
@@ -132,8 +142,10 @@ class ListSet:
                 usable = ~np.isin(frames.t, poor)
                 limits = [scaled(distance)] * len(self.lists)
             runs = Runs.of(frames, usable)
-            found.append(self._frames(frames.algorithm, runs, limits, quality, min_frames))
-        return tuple(self._match(evidence) for evidence in self._strongest(np.concatenate(found)))
+            evidence = self._frames(frames.algorithm, runs, limits, quality, sequences)
+            found.append(evidence[_counts(evidence, sequences, review_score)])
+        strongest = self._strongest(np.concatenate(found))
+        return tuple(self._match(evidence, sequences) for evidence in strongest)
 
     def _files(self, fingerprint: Fingerprint) -> NDArray[Any]:
         """The entries whose digest is the clip's."""
@@ -160,32 +172,47 @@ class ListSet:
         return np.concatenate(found)
 
     def _frames(
-        self, algorithm: Algorithm, runs: Runs, limits: Sequence[int], quality: int, min_frames: int
+        self,
+        algorithm: Algorithm,
+        runs: Runs,
+        limits: Sequence[int],
+        quality: int,
+        sequences: list[Compared],
     ) -> NDArray[Any]:
-        """The entries that frames hit."""
+        """The entries that frames hit; appends to `sequences`."""
+        index = self._indexes[algorithm]
+        reach = REACH if algorithm is Algorithm.PDQ else None
         tally: Tally | None = None
-        for hits in self._indexes[algorithm].batches(runs.bits, max(limits)):
+        columns: list[Any] = [self._arrays[f"{algorithm}.{n}"] for n in References._fields]
+        references = References(*columns)
+        list_of = self._arrays["list_of"]
+        for hits in index.batches(runs.bits, max(limits), reach):
             if tally is None:
-                columns: list[Any] = [self._arrays[f"{algorithm}.{n}"] for n in References._fields]
-                tally = Tally(
-                    runs,
-                    References(*columns),
-                    self._arrays["list_of"],
-                    np.array(limits, np.uint8),
-                    quality=quality,
-                    pairs=max(min_frames, SEQUENCE_PAIRS),
-                )
+                held_to = np.array(limits, np.int16)
+                tally = Tally(runs, index.rows, references, list_of, held_to, quality=quality)
             tally.add(hits)
         if tally is None:
             return np.empty(0, EVIDENCE)
-        segments = tally.segments()
-        evidence = np.zeros(len(segments.entry), EVIDENCE)
+        counts = tally.counts()
+        evidence = np.zeros(len(counts.entry), EVIDENCE)
         for name in ("entry", "frames", "distance", "variant", "start", "end"):
-            evidence[name] = getattr(segments, name)
-        evidence["kind"] = np.where(
-            segments.sequence, _KINDS.index(MatchKind.SEQUENCE), _KINDS.index(MatchKind.FRAMES)
-        )
+            evidence[name] = getattr(counts, name)
+        evidence["kind"] = _KINDS.index(MatchKind.FRAMES)
         evidence["algorithm"] = _ALGORITHMS.index(algorithm)
+        if algorithm is Algorithm.PDQ:
+            videos = Videos(runs, index.rows, references)
+            nominated = np.flatnonzero((counts.frames > 0) | (counts.reached >= NOMINATING))
+            by_strength = np.lexsort((-counts.reached[nominated], -counts.frames[nominated]))
+            for rank, at in enumerate(nominated[by_strength]):
+                entry = int(counts.entry[at])
+                limit = limits[list_of[entry]]
+                if rank < MAX_COMPARED:
+                    compared = videos.look(entry, limit=limit, quality=quality)
+                else:
+                    compared = videos.glance(entry, quality=quality)
+                if compared is not None:
+                    sequences.append(compared)
+                    _add(evidence[at : at + 1], compared, len(sequences))
         return evidence
 
     def _strongest(self, evidence: NDArray[Any]) -> NDArray[Any]:
@@ -205,7 +232,8 @@ class ListSet:
         _, first = np.unique(evidence["entry"][order], return_index=True)
         return evidence[order[np.sort(first)[:MAX_MATCHES]]]
 
-    def _match(self, evidence: Any) -> Match:
+    def _match(self, evidence: Any, sequences: Sequence[Compared]) -> Match:
+        sequence = sequences[evidence["sequence"] - 1] if evidence["sequence"] else None
         entry = int(evidence["entry"])
         listed = self.lists[self._arrays["list_of"][entry]]
         text = self._arrays["id_text"]
@@ -223,6 +251,7 @@ class ListSet:
             variant=VARIANTS[evidence["variant"]],
             algorithm=_ALGORITHMS[evidence["algorithm"]],
             classification=self._meta["classes"][self._arrays["class_of"][entry]],
+            **({} if sequence is None else _described_sequence(sequence)),
         )
 
     def _of(self, algorithm: Algorithm) -> dict[str, NDArray[Any]]:
@@ -245,7 +274,7 @@ def warm() -> None:
             hashes = bits[:1, None, : algorithm.bits // 8]
             frames = FrameHashes("warm", algorithm, times[:1], np.array([100], np.uint8), hashes)
             clip = Fingerprint(Digests("", "", ""), 0, frames=(frames,))
-            lists.match(clip, distance=31, quality=0, min_frames=1)
+            lists.match(clip, distance=31, quality=0, review_score=1)
 
 
 def _first(column: HashColumn, algorithm: Algorithm) -> HashColumn:
@@ -270,6 +299,49 @@ def _poor_times(fingerprint: Fingerprint, quality: int) -> NDArray[np.float64]:
     """
     pdq = [f for f in fingerprint.frames if f.algorithm is Algorithm.PDQ]
     return np.concatenate([np.empty(0), *(f.t[f.quality < quality] for f in pdq)])
+
+
+def _add(evidence: NDArray[Any], compared: Compared, place: int) -> None:
+    """Put what the comparison in full says to one row of evidence."""
+    evidence["sequence"] = place
+    if not compared.segments:
+        return
+    starts = [segment.start for segment in compared.segments]
+    ends = [segment.end for segment in compared.segments]
+    if evidence["frames"][0]:
+        starts.append(evidence["start"][0])
+        ends.append(evidence["end"][0])
+    else:
+        evidence["distance"] = compared.segments[0].distance
+    evidence["variant"] = compared.variant
+    evidence["kind"] = _KINDS.index(MatchKind.SEQUENCE)
+    evidence["start"], evidence["end"] = min(starts), max(ends)
+
+
+def _counts(
+    evidence: NDArray[Any], sequences: Sequence[Compared], review_score: float
+) -> NDArray[np.bool_]:
+    """Which evidence counts: frames within the distance, or an alignment that says enough."""
+    kept = evidence["frames"] > 0
+    for at in np.flatnonzero(~kept & (evidence["sequence"] > 0)):
+        one = sequences[evidence["sequence"][at] - 1]
+        kept[at] = bool(one.segments) and (
+            one.segments[0].copy >= review_score or one.found >= COVERED * one.listed
+        )
+    return kept
+
+
+def _described_sequence(one: Compared) -> dict[str, Any]:
+    """What `Match` says of a listed video."""
+    said: dict[str, Any] = {"listed": one.listed, "near": one.near, "found": one.found}
+    if one.segments:
+        best = one.segments[0]
+        said |= {"pictures": best.pictures, "typical": best.distance, "copy": best.copy}
+        said["stretches"] = tuple(
+            Stretch(s.start, s.end, float(one.times[s.first]), float(one.times[s.last]), s.speed)
+            for s in one.segments
+        )
+    return said
 
 
 def _compiled(one: Mapping[str, Any]) -> CompiledList:

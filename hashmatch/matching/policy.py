@@ -1,6 +1,7 @@
 """What a clip's matches mean: exactly one outcome, and a brake on a list that matches too much.
 
-    verdict = decide(fingerprint, matches, min_coverage=0.95, min_frames=2, quality=50)
+    rules = Rules(min_frames=2, copy_score=4)
+    verdict = decide(fingerprint, matches, rules, min_coverage=0.95, quality=50)
     verdict, alarms = breaker.apply(verdict)
 
 The order is matched, review, unscannable, partial, clean. What was seen before a crash still counts
@@ -12,6 +13,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
 from hashmatch.model import (
     Action,
@@ -30,24 +32,38 @@ BROKE_OFF = frozenset({Reason.TRUNCATED, Reason.TIME_LIMIT})
 
 # In a run of fewer clips, a share says nothing: one clip of three is a third.
 SHARE_FROM_CLIPS = 20
+# A listed video of fewer frames is a few images: their order cannot say much.
+FEW_LISTED = 5
+# Share of a listed video's frames that, found in any order, are the video.
+COVERED = 0.5
+
+
+class Rules(NamedTuple):
+    """What needs no second look.
+
+    min_frames: distinct frames on one entry; copy_score: decades of evidence that a clip is a copy
+    of a listed video (`significance`).
+    """
+
+    min_frames: int
+    copy_score: float
 
 
 def decide(
     fingerprint: Fingerprint,
     matches: Sequence[Match],
+    rules: Rules,
     *,
     min_coverage: float,
-    min_frames: int,
     quality: int,
 ) -> Verdict:
     """The one outcome of a clip. Matches on lists that only log are kept and change nothing.
 
-    min_coverage: 0..1; min_frames: distinct frames on one entry that need no second look; quality:
-    PDQ quality from which a frame is usable.
+    min_coverage: 0..1; quality: PDQ quality from which a frame is usable.
     """
     coverage = fingerprint.coverage
     unseen = _unseen(fingerprint, min_coverage, quality)
-    if any(conclusive(match, min_frames) for match in matches):
+    if any(conclusive(match, rules) for match in matches):
         outcome = Outcome.MATCHED
     elif any(match.action is not Action.LOG for match in matches):
         outcome = Outcome.REVIEW
@@ -59,11 +75,22 @@ def decide(
     return Verdict(outcome, None, coverage, tuple(matches), notes)
 
 
-def conclusive(match: Match, min_frames: int) -> bool:
-    """This match alone makes a clip `matched`: the whole file, or enough of its frames."""
-    return match.action is Action.QUARANTINE and (
-        match.kind is MatchKind.FILE or match.frames >= min_frames
-    )
+def conclusive(match: Match, rules: Rules) -> bool:
+    """This match alone makes a clip `matched`: the whole file, a copy, or enough of its frames.
+
+    The same room at another moment shares a few still frames with a listed video. So frames alone
+    decide for images, for videos of a few frames, and where they cover a good part of the video;
+    for the rest what moves between them has to show that the clip is a copy.
+    """
+    if match.action is not Action.QUARANTINE:
+        return False
+    if match.kind is MatchKind.FILE:
+        return True
+    if match.copy is not None and match.copy >= rules.copy_score:
+        return True
+    if match.frames < rules.min_frames:
+        return False
+    return match.listed < FEW_LISTED or match.near >= COVERED * match.listed
 
 
 def _unseen(
@@ -99,11 +126,11 @@ class Breaker:
         limit_clips: int,
         limit_share: float,
         clips: int,
+        rules: Rules,
         *,
-        min_frames: int = 2,
         counts: Mapping[tuple[str, str], int] | None = None,
     ) -> None:
-        """clips: how many the run will look at; min_frames: what `decide` was given.
+        """clips: how many the run will look at; rules: what `decide` was given.
 
         counts: what a run that was cut short had come to: (list, entry) to the number of clips with
         a `conclusive` match on it, whatever their outcome. Entries beyond the limit in there have
@@ -112,7 +139,7 @@ class Breaker:
         self._limit = limit_clips
         if clips >= SHARE_FROM_CLIPS:
             self._limit = min(limit_clips, max(1, int(limit_share * clips + 1e-9)))
-        self._min_frames = min_frames
+        self._rules = rules
         self._counts = Counter(counts or {})
 
     def apply(self, verdict: Verdict) -> tuple[Verdict, tuple[str, ...]]:
@@ -122,9 +149,7 @@ class Breaker:
         """
         if verdict.outcome is not Outcome.MATCHED:
             return verdict, ()
-        entries = sorted(
-            {(m.list, m.entry) for m in verdict.matches if conclusive(m, self._min_frames)}
-        )
+        entries = sorted({(m.list, m.entry) for m in verdict.matches if conclusive(m, self._rules)})
         self._counts.update(entries)
         tripped = tuple("/".join(e) for e in entries if self._counts[e] == self._limit + 1)
         if not entries or any(self._counts[entry] <= self._limit for entry in entries):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 
 from sqlalchemy.orm import Session
@@ -109,4 +109,11 @@ class Recorder:
             end=match.end,
             frames=match.frames,
             variant=match.variant,
+            listed=match.listed,
+            near=match.near,
+            found=match.found,
+            pictures=match.pictures,
+            typical=match.typical,
+            copy=match.copy,
+            stretches=[asdict(stretch) for stretch in match.stretches],
         )

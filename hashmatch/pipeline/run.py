@@ -38,6 +38,7 @@ from hashmatch.pipeline.job import Job, now
 from hashmatch.pipeline.listsets import Compiled, compile_lists, open_lists
 from hashmatch.pipeline.plan import Plan, Selection, plan_listing, plan_stored
 from hashmatch.pipeline.record import Recorder
+from hashmatch.pipeline.scan import rules
 from hashmatch.pipeline.stop import Stop
 from hashmatch.pipeline.turns import Progress, Turns
 from hashmatch.pipeline.worker import open_scanner
@@ -154,7 +155,7 @@ class _Run:
         return plan
 
     def _turns(self, plan: Plan, watch: Callable[[Progress], None]) -> Turns:
-        job, rules = self.job, self.job.settings.match
+        job, limits = self.job, self.job.settings.match
         again = job.settings.run
         return Turns(
             job=job,
@@ -167,10 +168,10 @@ class _Run:
                 retry=Retry(again.max_attempts, timedelta(minutes=again.retry_minutes)),
             ),
             breaker=Breaker(
-                rules.breaker_clips,
-                rules.breaker_share,
+                limits.breaker_clips,
+                limits.breaker_share,
                 plan.planned,
-                min_frames=rules.min_frames,
+                rules(job.settings),
             ),
             planned=plan.planned,
             stop=self.stop,

@@ -14,7 +14,7 @@ from hashmatch.clips.store import ObjectChanged, ObjectDenied, ObjectNotFound, S
 from hashmatch.config import Settings
 from hashmatch.errors import HashmatchError, StorageError
 from hashmatch.matching.listset import ListSet
-from hashmatch.matching.policy import decide
+from hashmatch.matching.policy import Rules, decide
 from hashmatch.model import Clip, Fingerprint, Match, Outcome, Reason, Verdict
 from hashmatch.pipeline import canary
 from hashmatch.pipeline.fingerprint import Fingerprinter
@@ -100,18 +100,23 @@ def judge(fingerprint: Fingerprint, lists: ListSet, settings: Settings) -> Verdi
     return decide(
         fingerprint,
         [match for match in found if match.list != canary.LIST],
+        rules(settings),
         min_coverage=settings.decode.min_coverage,
-        min_frames=settings.match.min_frames,
         quality=settings.match.quality,
     )
 
 
 def compare(fingerprint: Fingerprint, lists: ListSet, settings: Settings) -> tuple[Match, ...]:
     """What of the lists is in a fingerprint, the canary's list among them."""
-    rules = settings.match
+    asked = settings.match
     return lists.match(
         fingerprint,
-        distance=rules.distance,
-        quality=rules.quality,
-        min_frames=rules.min_frames,
+        distance=asked.distance,
+        quality=asked.quality,
+        review_score=asked.review_score,
     )
+
+
+def rules(settings: Settings) -> Rules:
+    """What the settings say needs no second look."""
+    return Rules(settings.match.min_frames, settings.match.copy_score)

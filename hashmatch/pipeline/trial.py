@@ -26,7 +26,7 @@ from hashmatch.lists.trust import TrialResult
 from hashmatch.matching.listset import ListSet
 from hashmatch.matching.policy import conclusive
 from hashmatch.model import Fingerprint
-from hashmatch.pipeline.scan import compare
+from hashmatch.pipeline.scan import compare, rules
 
 PAGE = 500
 
@@ -58,7 +58,7 @@ def trial(db: Database, settings: Settings) -> Trial:
                 if fingerprint is not None:
                     clips += 1
                     found = compare(fingerprint, lists, settings)
-                    matched += any(conclusive(m, settings.match.min_frames) for m in found)
+                    matched += any(conclusive(m, rules(settings)) for m in found)
 
     return try_version
 

@@ -147,9 +147,7 @@ def test_repeated_rows_are_each_found(chunks: int, listed: Packed) -> None:
 
 @settings(deadline=None, max_examples=100)
 @given(
-    bits=st.lists(
-        st.lists(st.integers(0, 255), unique=True, max_size=70), min_size=1, max_size=4
-    ),
+    bits=st.lists(st.lists(st.integers(0, 255), unique=True, max_size=70), min_size=1, max_size=4),
     radius=st.integers(0, 31),
     beyond=st.integers(0, 64),
 )

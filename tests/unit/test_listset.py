@@ -22,8 +22,8 @@ from hashmatch.matching.listed import (
     EntryUnusable,
     HashColumn,
 )
-from hashmatch.matching.listset import MAX_MATCHES, ListSet, scaled, warm
-from hashmatch.matching.policy import decide
+from hashmatch.matching.listset import MAX_COMPARED, MAX_MATCHES, ListSet, scaled, warm
+from hashmatch.matching.policy import Rules, decide
 from hashmatch.matching.sections import ListSetDamaged
 from hashmatch.model import (
     Action,
@@ -37,6 +37,7 @@ from hashmatch.model import (
     MatchKind,
     Media,
     Outcome,
+    Stretch,
     Variant,
 )
 
@@ -95,7 +96,7 @@ def clip(
 def match(
     lists: ListSet, seen: Fingerprint, distance: int = 31, quality: int = 50
 ) -> tuple[Match, ...]:
-    return lists.match(seen, distance=distance, quality=quality, min_frames=2)
+    return lists.match(seen, distance=distance, quality=quality, review_score=1)
 
 
 def stored(lists: ListSet) -> bytes:
@@ -193,6 +194,53 @@ def test_a_copy_of_a_listed_video_is_a_sequence() -> None:
     (found,) = match(sample(), copy)
     assert (found.entry, found.kind, found.frames) == ("video", MatchKind.SEQUENCE, 4)
     assert (found.start, found.end, found.distance) == (1.0, 4.0, 5)
+    assert (found.listed, found.near, found.found, found.pictures) == (5, 4, 4, 4)
+    assert found.typical == 5
+    assert found.stretches == (Stretch(1.0, 4.0, 1.0, 4.0, pytest.approx(1.0, abs=0.05)),)
+
+
+def test_frames_beyond_the_distance_match_together_where_they_are_a_copy() -> None:
+    lists = ListSet.build([active(video("video", range(10, 40)))])
+    edited = clip(*(picture(99 + s) for s in range(20)), *(picture(s, 50) for s in range(14, 24)))
+    (found,) = match(lists, edited)
+    assert (found.kind, found.frames, found.near, found.found) == (MatchKind.SEQUENCE, 0, 0, 10)
+    assert found.copy is not None
+    assert found.copy > 4
+    assert not match(lists, clip(*(picture(s, 65) for s in range(10, 40))))
+
+
+def test_two_frames_beyond_the_distance_do_not_match() -> None:
+    lists = ListSet.build([active(video("video", range(10, 40)))])
+    assert not match(lists, clip(picture(14, 40), picture(15, 40), *map(picture, range(90, 99))))
+
+
+def test_many_frames_of_one_room_are_found_and_are_no_evidence_of_a_copy() -> None:
+    moments = [picture(7, turned) for turned in np.random.default_rng(1).permutation(20)]
+    hashes = tuple(EntryHash(Algorithm.PDQ, bits, float(i)) for i, bits in enumerate(moments))
+    later = [picture(7, turned) for turned in np.random.default_rng(2).permutation(20)[:5]]
+    others = [picture(s) for s in range(100, 110)]
+    (found,) = match(
+        ListSet.build([active(Entry("room", Media.VIDEO, hashes))]), clip(*later, *others)
+    )
+    assert found.frames == 5
+    assert found.copy is None or found.copy < 1
+
+
+def test_beyond_the_most_videos_compared_in_full_frames_are_for_review_only() -> None:
+    same = [video(f"v{i:04}", [1, 2, 3, 4, 5, 6]) for i in range(MAX_COMPARED + 5)]
+    found = match(ListSet.build([active(*same)]), clip(*(picture(s) for s in range(1, 7))))
+    assert len(found) == len(same)
+    assert sum(m.copy is not None for m in found) == MAX_COMPARED
+    assert all(m.listed == 6 for m in found)
+
+
+@pytest.mark.parametrize("bad", [1e7, -1e7])
+def test_times_that_no_video_has_are_compared_frame_by_frame(bad: float) -> None:
+    hashes = [EntryHash(Algorithm.PDQ, picture(s), float(s)) for s in range(10, 20)]
+    hashes.append(EntryHash(Algorithm.PDQ, picture(20), bad))
+    lists = ListSet.build([active(Entry("long", Media.VIDEO, tuple(hashes)))])
+    (found,) = match(lists, clip(*(picture(s) for s in range(10, 21))))
+    assert (found.kind, found.frames, found.near) == (MatchKind.FRAMES, 11, 11)
 
 
 def test_images_have_no_sequence_even_if_their_list_gives_times() -> None:
@@ -555,7 +603,7 @@ def test_edited_copies_of_public_videos_are_matched(
 ) -> None:
     seen = as_clip(videos(name))
     found = match(listed_videos, seen)
-    verdict = decide(seen, found, min_coverage=0.95, min_frames=2, quality=50)
+    verdict = decide(seen, found, Rules(2, 4), min_coverage=0.95, quality=50)
     assert verdict.outcome is Outcome.MATCHED
     assert [(m.entry, m.kind) for m in found] == [(entry, MatchKind.SEQUENCE)]
 
@@ -565,4 +613,4 @@ def test_a_public_video_of_something_else_has_no_hit(
 ) -> None:
     seen = as_clip(videos("doorknob-hd-no-bar"))
     assert match(listed_videos, seen) == ()
-    assert decide(seen, (), min_coverage=0.95, min_frames=2, quality=50).outcome is Outcome.CLEAN
+    assert decide(seen, (), Rules(2, 4), min_coverage=0.95, quality=50).outcome is Outcome.CLEAN

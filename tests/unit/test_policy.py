@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hashmatch.matching.policy import Breaker, conclusive, decide
+from hashmatch.matching.policy import COVERED, FEW_LISTED, Breaker, Rules, conclusive, decide
 from hashmatch.model import (
     Action,
     Algorithm,
@@ -23,6 +24,7 @@ from hashmatch.model import (
     Verdict,
 )
 
+RULES = Rules(min_frames=2, copy_score=4)
 DIGESTS = Digests("0" * 32, "0" * 40, "0" * 64)
 
 
@@ -59,7 +61,7 @@ def match(
 
 
 def outcome(seen: Fingerprint, *matches: Match) -> tuple[Outcome, Reason | None]:
-    verdict = decide(seen, matches, min_coverage=0.95, min_frames=2, quality=50)
+    verdict = decide(seen, matches, RULES, min_coverage=0.95, quality=50)
     assert verdict.matches == matches
     return verdict.outcome, verdict.reason
 
@@ -84,7 +86,7 @@ matches = st.builds(match, st.sampled_from(Action), st.integers(0, 5), st.sample
 def test_clean_is_impossible_without_coverage_and_a_usable_frame(
     seen: Fingerprint, found: list[Match], min_coverage: float, min_frames: int, quality: int
 ) -> None:
-    verdict = decide(seen, found, min_coverage=min_coverage, min_frames=min_frames, quality=quality)
+    verdict = decide(seen, found, Rules(min_frames, 4), min_coverage=min_coverage, quality=quality)
     if verdict.outcome is Outcome.CLEAN:
         assert max(seen.frames[0].quality) >= quality
         assert seen.trouble is None
@@ -100,7 +102,7 @@ def test_clean_is_impossible_without_coverage_and_a_usable_frame(
 def test_every_clip_has_an_outcome_and_the_unseen_a_reason(
     seen: Fingerprint, found: list[Match]
 ) -> None:
-    verdict = decide(seen, found, min_coverage=0.95, min_frames=2, quality=50)
+    verdict = decide(seen, found, RULES, min_coverage=0.95, quality=50)
     assert verdict.outcome in Outcome
     assert (verdict.reason is not None) == (
         verdict.outcome in (Outcome.PARTIAL, Outcome.UNSCANNABLE)
@@ -157,7 +159,7 @@ def test_any_other_trouble_is_unscannable_with_its_reason(reason: Reason) -> Non
 
 def test_what_was_seen_before_a_crash_counts() -> None:
     seen = fingerprint(seen=1.0, trouble=Reason.DECODER_CRASHED)
-    verdict = decide(seen, [match()], min_coverage=0.95, min_frames=2, quality=50)
+    verdict = decide(seen, [match()], RULES, min_coverage=0.95, quality=50)
     assert verdict.outcome is Outcome.MATCHED
     assert verdict.notes == ("not seen in full: the decoder crashed on it",)
 
@@ -187,9 +189,44 @@ def test_frames_of_two_entries_are_not_added_up() -> None:
 
 @given(matches, st.integers(1, 4))
 def test_only_lists_that_quarantine_are_conclusive(found: Match, min_frames: int) -> None:
-    if conclusive(found, min_frames):
+    if conclusive(found, Rules(min_frames, 4)):
         assert found.action is Action.QUARANTINE
         assert found.kind is MatchKind.FILE or found.frames >= min_frames
+
+
+def of_a_video(
+    frames: int = 9, near: int = 2, copy: float | None = None, listed: int = 30
+) -> Match:
+    kind = MatchKind.FRAMES if copy is None else MatchKind.SEQUENCE
+    return replace(match(frames=frames, kind=kind), listed=listed, near=near, copy=copy)
+
+
+def test_a_handful_of_still_frames_of_a_longer_listed_video_is_for_review() -> None:
+    assert outcome(fingerprint(), of_a_video(near=5))[0] is Outcome.REVIEW
+    assert outcome(fingerprint(), of_a_video(near=14, copy=3.9))[0] is Outcome.REVIEW
+
+
+def test_a_copy_of_a_stretch_of_a_listed_video_is_matched_whatever_its_share() -> None:
+    assert outcome(fingerprint(), of_a_video(near=5, copy=4.0))[0] is Outcome.MATCHED
+    assert outcome(fingerprint(), of_a_video(frames=0, near=0, copy=4.0))[0] is Outcome.MATCHED
+
+
+def test_frames_that_cover_a_listed_video_are_matched_even_if_nothing_moves() -> None:
+    near = round(30 * COVERED)
+    assert outcome(fingerprint(), of_a_video(near=near, copy=-2.0))[0] is Outcome.MATCHED
+    assert outcome(fingerprint(), of_a_video(near=near - 1, copy=-2.0))[0] is Outcome.REVIEW
+    assert outcome(fingerprint(), of_a_video(frames=1, near=near))[0] is Outcome.REVIEW
+
+
+def test_a_listed_video_of_few_frames_keeps_the_frame_rule() -> None:
+    few = of_a_video(frames=2, near=1, listed=FEW_LISTED - 1)
+    assert outcome(fingerprint(), few)[0] is Outcome.MATCHED
+    assert outcome(fingerprint(), replace(few, listed=FEW_LISTED))[0] is Outcome.REVIEW
+
+
+def test_a_copy_on_a_list_for_review_is_for_review() -> None:
+    found = replace(of_a_video(copy=50.0), action=Action.REVIEW)
+    assert outcome(fingerprint(), found)[0] is Outcome.REVIEW
 
 
 def matched(*found: Match) -> Verdict:
@@ -201,32 +238,32 @@ def outcomes(breaker: Breaker, verdict: Verdict, times: int) -> list[Outcome]:
 
 
 def test_an_entry_beyond_its_number_of_clips_goes_to_review() -> None:
-    found = outcomes(Breaker(3, 1.0, 1000), matched(), 5)
+    found = outcomes(Breaker(3, 1.0, 1000, RULES), matched(), 5)
     assert found == [Outcome.MATCHED] * 3 + [Outcome.REVIEW] * 2
 
 
 def test_an_entry_beyond_its_share_of_the_run_goes_to_review() -> None:
-    found = outcomes(Breaker(50, 0.2, 20), matched(), 5)
+    found = outcomes(Breaker(50, 0.2, 20, RULES), matched(), 5)
     assert found == [Outcome.MATCHED] * 4 + [Outcome.REVIEW]
 
 
 def test_a_share_of_a_small_run_says_nothing() -> None:
-    assert outcomes(Breaker(50, 0.2, 19), matched(), 19) == [Outcome.MATCHED] * 19
+    assert outcomes(Breaker(50, 0.2, 19, RULES), matched(), 19) == [Outcome.MATCHED] * 19
 
 
 def test_a_file_digest_goes_through_the_breaker_too() -> None:
     verdict = matched(match(frames=0, kind=MatchKind.FILE))
-    assert outcomes(Breaker(1, 1.0, 100), verdict, 2) == [Outcome.MATCHED, Outcome.REVIEW]
+    assert outcomes(Breaker(1, 1.0, 100, RULES), verdict, 2) == [Outcome.MATCHED, Outcome.REVIEW]
 
 
 def test_each_entry_that_trips_is_told_once() -> None:
-    breaker = Breaker(2, 1.0, 100)
+    breaker = Breaker(2, 1.0, 100, RULES)
     told = [breaker.apply(matched())[1] for _ in range(6)]
     assert told == [(), (), ("partner/e1",), (), (), ()]
 
 
 def test_a_verdict_that_is_held_back_says_why_and_keeps_its_evidence() -> None:
-    breaker = Breaker(1, 1.0, 100)
+    breaker = Breaker(1, 1.0, 100, RULES)
     breaker.apply(matched())
     verdict, _ = breaker.apply(matched())
     assert verdict.matches == matched().matches
@@ -235,20 +272,20 @@ def test_a_verdict_that_is_held_back_says_why_and_keeps_its_evidence() -> None:
 
 
 def test_another_entry_still_quarantines() -> None:
-    breaker = Breaker(1, 1.0, 100)
+    breaker = Breaker(1, 1.0, 100, RULES)
     outcomes(breaker, matched(), 5)
     verdict, _ = breaker.apply(matched(match(), match(entry="e2")))
     assert verdict.outcome is Outcome.MATCHED
 
 
 def test_an_entry_with_too_few_frames_does_not_stand_in_for_one_that_tripped() -> None:
-    breaker = Breaker(1, 1.0, 100, min_frames=2)
+    breaker = Breaker(1, 1.0, 100, RULES)
     both = matched(match(), match(entry="e2", frames=1))
     assert outcomes(breaker, both, 2) == [Outcome.MATCHED, Outcome.REVIEW]
 
 
 def test_the_same_entry_id_on_two_lists_is_two_entries() -> None:
-    breaker = Breaker(1, 1.0, 100)
+    breaker = Breaker(1, 1.0, 100, RULES)
     outcomes(breaker, matched(), 2)
     verdict, _ = breaker.apply(matched(match(list_name="other")))
     assert verdict.outcome is Outcome.MATCHED
@@ -256,7 +293,7 @@ def test_the_same_entry_id_on_two_lists_is_two_entries() -> None:
 
 @pytest.mark.parametrize("other", [o for o in Outcome if o is not Outcome.MATCHED])
 def test_other_outcomes_pass_and_do_not_count(other: Outcome) -> None:
-    breaker = Breaker(1, 1.0, 100)
+    breaker = Breaker(1, 1.0, 100, RULES)
     verdict = Verdict(other, None, 1.0, (match(),))
     for _ in range(3):
         assert breaker.apply(verdict) == (verdict, ())
@@ -268,11 +305,11 @@ def test_a_run_that_is_resumed_goes_on_as_if_it_had_not_stopped(
     entries: list[str], stop: int
 ) -> None:
     verdicts = [matched(match(entry=entry)) for entry in entries]
-    whole = Breaker(4, 0.2, 40)
+    whole = Breaker(4, 0.2, 40, RULES)
     expected = [whole.apply(verdict) for verdict in verdicts]
-    before = Breaker(4, 0.2, 40)
+    before = Breaker(4, 0.2, 40, RULES)
     found = [before.apply(verdict) for verdict in verdicts[:stop]]
     counts = {("partner", e): entries[:stop].count(e) for e in entries[:stop]}
-    after = Breaker(4, 0.2, 40, counts=counts)
+    after = Breaker(4, 0.2, 40, RULES, counts=counts)
     found += [after.apply(verdict) for verdict in verdicts[stop:]]
     assert found == expected
