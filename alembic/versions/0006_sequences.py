@@ -1,6 +1,6 @@
 """What speaks for a match on a listed video: how much of it was found, how near, what moves.
 
-Revision: 0006. Matches from before have none of it.
+Revision: 0006. Matches from before have none of it. There is no way down.
 """
 
 from __future__ import annotations
@@ -11,13 +11,11 @@ from alembic import op
 revision = "0006"
 down_revision = "0001"
 
-COUNTS = ("listed", "near", "found", "pictures")
+COUNTS = ("listed", "near", "found", "pictures", "typical")
 
 
 def upgrade() -> None:
-    with op.batch_alter_table("match") as table:
-        for name in COUNTS:
-            table.add_column(sa.Column(name, sa.Integer(), nullable=False, server_default="0"))
-        table.add_column(sa.Column("typical", sa.Integer()))
-        table.add_column(sa.Column("copy", sa.Float()))
-        table.add_column(sa.Column("stretches", sa.JSON(), nullable=False, server_default="[]"))
+    for name in COUNTS:
+        op.add_column("match", sa.Column(name, sa.Integer()))
+    op.add_column("match", sa.Column("copy", sa.Double()))
+    op.add_column("match", sa.Column("stretches", sa.JSON()))

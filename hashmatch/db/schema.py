@@ -64,7 +64,7 @@ class Base(DeclarativeBase):
     type_annotation_map: ClassVar[dict[Any, Any]] = {
         datetime: UtcDateTime(),
         dict[str, Any]: JSON(),
-        list[dict[str, float]]: JSON(),
+        list[dict[str, float]] | None: JSON(),
         bytes: LargeBinary(),
     }
 
@@ -272,13 +272,13 @@ class MatchRow(Base):
     end: Mapped[float]
     frames: Mapped[int]
     variant: Mapped[str] = mapped_column(String(16))
-    listed: Mapped[int] = mapped_column(default=0)
-    near: Mapped[int] = mapped_column(default=0)
-    found: Mapped[int] = mapped_column(default=0)
-    pictures: Mapped[int] = mapped_column(default=0)
+    listed: Mapped[int | None]
+    near: Mapped[int | None]
+    found: Mapped[int | None]
+    pictures: Mapped[int | None]
     typical: Mapped[int | None]
     copy: Mapped[float | None]
-    stretches: Mapped[list[dict[str, float]]] = mapped_column(default=list)
+    stretches: Mapped[list[dict[str, float]] | None]
 
     __table_args__ = (Index(None, "clip_id"), Index(None, "run_id"))
 

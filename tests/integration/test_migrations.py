@@ -23,6 +23,7 @@ from hashmatch.db.session import Database
 from hashmatch.errors import DatabaseError
 
 ROOT = Path(__file__).resolve().parents[2]
+NEWEST = migrate.known_revisions()[-1]
 
 
 @pytest.fixture
@@ -108,17 +109,17 @@ def test_a_newer_database_is_neither_used_nor_changed(db: Database) -> None:
 def test_an_older_database_is_told_to_upgrade(
     db: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(migrate, "known_revisions", lambda: ["0001", "0002"])
-    with pytest.raises(DatabaseError, match=r"0001, this hashmatch needs 0002.*Back it up"):
+    monkeypatch.setattr(migrate, "known_revisions", lambda: [NEWEST, "8000"])
+    with pytest.raises(DatabaseError, match=rf"{NEWEST}, this hashmatch needs 8000.*Back it up"):
         db.check_revision()
 
 
-_BROKEN = """
+_BROKEN = f"""
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0002"
-down_revision = "0001"
+revision = "8000"
+down_revision = "{NEWEST}"
 
 
 def upgrade() -> None:
@@ -140,20 +141,20 @@ def further(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_a_migration_that_fails_leaves_nothing(db: Database, further: Path) -> None:
-    (further / "versions" / "0002_broken.py").write_text(_BROKEN)
+    (further / "versions" / "8000_broken.py").write_text(_BROKEN)
     with pytest.raises(Exception, match="no_such_table"):
         db.upgrade()
     with db.engine.connect() as connection:
         assert "half" not in {each["name"] for each in inspect(connection).get_columns("run")}
-        assert migrate.revision_of(connection) == "0001"
+        assert migrate.revision_of(connection) == NEWEST
 
 
-_REBUILD = """
+_REBUILD = f"""
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0002"
-down_revision = "0001"
+revision = "8000"
+down_revision = "{NEWEST}"
 
 
 def upgrade() -> None:
@@ -175,7 +176,7 @@ def test_a_table_that_others_refer_to_can_be_rebuilt(db: Database, further: Path
                 f" VALUES ('a', 'x', 'y', {at}, 'z')"
             )
         )
-    (further / "versions" / "0002_rebuild.py").write_text(_REBUILD)
+    (further / "versions" / "8000_rebuild.py").write_text(_REBUILD)
     db.upgrade()
     db.check_revision()
     with db.read() as session:
