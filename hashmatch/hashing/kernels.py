@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
-_SCALE = np.float32(math.sqrt(2 / 64))
+_SCALE = float(np.float32(math.sqrt(2 / 64)))
 # (64, 16): cosine j+1 of 16 at pixel k, the reference's matrix transposed.
 COSINES = np.array(
     [
@@ -171,29 +171,51 @@ def quality_of(block: NDArray[np.float32], contrast: np.float32) -> int:
 
 
 @compiled
-def bits_of(blocks: NDArray[np.float32], cosines: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """Hashes (n, 32) of blocks (n, 64, 64): which of 16x16 cosine terms are above their median."""
-    hashes = np.zeros((len(blocks), 32), np.uint8)
-    half = np.empty((16, 64), np.float32)
-    terms = np.empty((16, 16), np.float32)
-    for n in range(len(blocks)):
-        half[:] = 0
-        for i in range(16):
-            out = half[i]
-            for y in range(64):
-                a, line = cosines[y, i], blocks[n, y]
-                for x in range(64):
-                    out[x] += a * line[x]
-        terms[:] = 0
-        for i in range(16):
-            out = terms[i]
+def terms_of(block: NDArray[np.float32], cosines: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The 16x16 lowest cosine terms of a block (64, 64) but the constant ones, in one line."""
+    half = np.zeros((16, 64), np.float32)
+    for i in range(16):
+        out = half[i]
+        for y in range(0, 64, 4):
+            a, b, c, d = cosines[y, i], cosines[y + 1, i], cosines[y + 2, i], cosines[y + 3, i]
+            p, q, r, s = block[y], block[y + 1], block[y + 2], block[y + 3]
             for x in range(64):
-                a, line = half[i, x], cosines[x]
-                for j in range(16):
-                    out[j] += a * line[j]
-        flat = terms.ravel()
-        median = np.sort(flat)[127]  # of an even number of terms the reference takes the lower one
+                out[x] = (((out[x] + a * p[x]) + b * q[x]) + c * r[x]) + d * s[x]
+    terms = np.zeros((16, 16), np.float32)
+    for i in range(16):
+        out, line = terms[i], half[i]
+        for x in range(0, 64, 4):
+            a, b, c, d = line[x], line[x + 1], line[x + 2], line[x + 3]
+            p, q, r, s = cosines[x], cosines[x + 1], cosines[x + 2], cosines[x + 3]
+            for j in range(16):
+                out[j] = (((out[j] + a * p[j]) + b * q[j]) + c * r[j]) + d * s[j]
+    return terms.ravel()
+
+
+@compiled
+def bits_of(
+    blocks: NDArray[np.float32], cosines: NDArray[np.float32]
+) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+    """Hashes (n, 32) of blocks (n, 64, 64): which cosine terms are above their median; and how far
+    apart (n,) the terms are between which the median divides them.
+
+    Of an even number of terms the reference takes the lower of the two in the middle.
+    """
+    hashes = np.zeros((len(blocks), 32), np.uint8)
+    gaps = np.empty(len(blocks), np.float32)
+    for n in range(len(blocks)):
+        terms = terms_of(blocks[n], cosines)
+        median = above = -np.float32(np.inf)
         for k in range(256):
-            if flat[k] > median:
+            smaller = 0
+            for j in range(256):
+                smaller += terms[j] < terms[k]
+            if smaller <= 127:
+                median = max(median, terms[k])
+            if smaller <= 128:
+                above = max(above, terms[k])
+        gaps[n] = above - median
+        for k in range(256):
+            if terms[k] > median:
                 hashes[n, 31 - (k >> 3)] |= np.uint8(1 << (k & 7))
-    return hashes
+    return hashes, gaps
