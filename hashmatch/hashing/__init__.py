@@ -2,5 +2,5 @@
 
 `pdq` and `imagehashes` hash one picture, `digests` a whole file; `recipes` names how it was done,
 `packing` turns what came out into bytes and back, `selftest` shows that this machine hashes right.
-Only `pdq` (with `kernels`) and `selftest` load numba, only `imagehashes` loads Pillow.
+Only `pdq` (with `kernels` and `reference`) and `selftest` load numba, only `imagehashes` loads Pillow.
 """

@@ -1,6 +1,6 @@
 """Recipes: the name of the way in which pixels became bits.
 
-    recipe(Algorithm.PDQ)        # 'pdq/1'
+    recipe(Algorithm.PDQ)        # 'pdq/2'
     recipe(Algorithm.PHASH)      # 'phash/imagehash-4.3.2,pillow-13.0.0,scipy-1.17.1'
 
 Hashes of different recipes are never compared, so a recipe changes when the bits can. Pillow's
@@ -19,8 +19,8 @@ from hashmatch.model import Algorithm
 
 MAX_LENGTH = 64
 
-# Raise it with any change to `pdq`, `kernels` or `jarosz` that can move a bit.
-_PDQ_KERNEL = 1
+# Raise it with any change to `pdq`, `kernels`, `jarosz` or `reference` that can move a bit.
+_PDQ_KERNEL = 2
 
 _LIBRARIES: Mapping[Algorithm, tuple[str, ...]] = {
     Algorithm.PHASH: ("imagehash", "pillow", "scipy"),

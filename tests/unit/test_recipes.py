@@ -73,7 +73,7 @@ def test_a_recipe_stays_short_and_distinct_with_the_versions_of_development_buil
 
 
 def test_the_pdq_recipe_names_no_library() -> None:
-    assert recipe(Algorithm.PDQ) == "pdq/1"
+    assert recipe(Algorithm.PDQ) == "pdq/2"
 
 
 @pytest.mark.parametrize("module", ["recipes", "packing", "digests"])
