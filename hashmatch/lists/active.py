@@ -4,14 +4,17 @@
         for version in active_versions(session):
             print(version.name, version.version, version.imported_at)
         lists = ListSet.build(active_lists(session))
+        some = active_list(session, version, only=["img-1", "img-2"])
 
 Streamed: about BLOCK hashes are in memory at a time, whatever the size of the list.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+import hashlib
+import json
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -31,22 +34,35 @@ from hashmatch.matching.listed import UNKNOWN_QUALITY, ActiveList, EntryBlock, H
 from hashmatch.model import Action, Algorithm, Media
 
 BLOCK = 20_000
+# Ids in one query: PostgreSQL takes 65,535 parameters, SQLite 32,766.
+IDS = 10_000
 _MEDIA = {media.value: media for media in Media}
+_ENTRY, _HASH = EntryRow.__table__, EntryHashRow.__table__
+_SELECT = select(
+    _ENTRY.c.id,
+    _ENTRY.c.entry_id,
+    _ENTRY.c.media,
+    _ENTRY.c.classification,
+    _HASH.c.algorithm,
+    _HASH.c.bits,
+    _HASH.c.timestamp,
+    _HASH.c.quality,
+).join(_HASH, _HASH.c.entry == _ENTRY.c.id)
 
 
 @dataclass(frozen=True)
 class ActiveVersion:
     """A version that acts. Whatever a match on it depends on is here, or fixed with the version.
 
-    sha256: of the partner's files; distance: bits for PDQ, None for the configured one; disabled:
-    the ids of entries that do not act, sorted.
+    origin: of the partner's files, of how they were read and what came of it; distance: bits for
+    PDQ, None for the configured one; disabled: the ids of entries that do not act, sorted.
     """
 
     name: str
     version: int
     id: int
     imported_at: datetime
-    sha256: str
+    origin: str
     entries: int
     action: Action
     distance: int | None
@@ -70,13 +86,42 @@ def active_versions(session: Session) -> list[ActiveVersion]:
 def active_lists(session: Session) -> Iterator[ActiveList]:
     """What clips are compared with. Each list's entries are read once, before the next list."""
     for version in active_versions(session):
-        yield _given(session, version)
+        yield active_list(session, version)
+
+
+def active_list(
+    session: Session, version: ActiveVersion, only: Collection[str] | None = None
+) -> ActiveList:
+    """A version for the matcher. only: the ids of the entries to give, instead of all."""
+    return ActiveList(
+        version.name,
+        version=version.version,
+        action=version.action,
+        entries=_blocks(session, version.id) if only is None else _some(session, version.id, only),
+        distance=version.distance,
+        imported_at=version.imported_at,
+        disabled=frozenset(version.disabled),
+        origin=version.origin,
+    )
+
+
+def origin(version: ListVersionRow) -> str:
+    """The same for versions of the same entries: what was read, how, and what came of it."""
+    told = [
+        version.sha256,
+        version.format,
+        version.options,
+        version.entries,
+        version.hashes,
+        version.rejected,
+    ]
+    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
 
 
 def trial_list(session: Session, name: str, version: int) -> ActiveList:
     """A version as if it were the active one of its list. Raises ListUnknown, VersionUnknown."""
     row, tried = get_list(session, name), get_version(session, name, version)
-    return _given(session, _acting(session, row, tried))
+    return active_list(session, _acting(session, row, tried))
 
 
 def _acting(session: Session, row: ListRow, version: ListVersionRow) -> ActiveVersion:
@@ -88,7 +133,7 @@ def _acting(session: Session, row: ListRow, version: ListVersionRow) -> ActiveVe
         version=version.version,
         id=version.id,
         imported_at=version.imported_at,
-        sha256=version.sha256,
+        origin=origin(version),
         entries=version.entries,
         action=Action(row.action),
         distance=row.distance,
@@ -96,36 +141,11 @@ def _acting(session: Session, row: ListRow, version: ListVersionRow) -> ActiveVe
     )
 
 
-def _given(session: Session, version: ActiveVersion) -> ActiveList:
-    return ActiveList(
-        version.name,
-        version=version.version,
-        action=version.action,
-        entries=_blocks(session, version.id),
-        distance=version.distance,
-        imported_at=version.imported_at,
-        disabled=frozenset(version.disabled),
-    )
-
-
 def _blocks(session: Session, version_id: int) -> Iterator[EntryBlock]:
     """The entries of a version, about BLOCK hashes at a time, an entry never in two blocks."""
-    entry, hashes = EntryRow.__table__, EntryHashRow.__table__
     # On the connection: the session's own way of reading takes twice as long.
     rows = session.connection().execute(
-        select(
-            entry.c.id,
-            entry.c.entry_id,
-            entry.c.media,
-            entry.c.classification,
-            hashes.c.algorithm,
-            hashes.c.bits,
-            hashes.c.timestamp,
-            hashes.c.quality,
-        )
-        .join(hashes, hashes.c.entry == entry.c.id)
-        .where(entry.c.version_id == version_id)
-        .order_by(entry.c.id),
+        _SELECT.where(_ENTRY.c.version_id == version_id).order_by(_ENTRY.c.id),
         execution_options={"yield_per": BLOCK},
     )
     rest: list[Row[Any]] = []
@@ -142,7 +162,29 @@ def _blocks(session: Session, version_id: int) -> Iterator[EntryBlock]:
         yield _block(rest)
 
 
+def _some(session: Session, version_id: int, only: Collection[str]) -> Iterator[EntryBlock]:
+    """The entries of a version that have those ids."""
+    mine = _SELECT.where(_ENTRY.c.version_id == version_id).order_by(_ENTRY.c.id)
+    ids = sorted(only)
+    for at in range(0, len(ids), IDS):
+        some = mine.where(_ENTRY.c.entry_id.in_(ids[at : at + IDS]))
+        rows: list[Row[Any]] = list(session.connection().execute(some))
+        if rows:
+            yield _block(rows)
+
+
 def _block(rows: list[Row[Any]]) -> EntryBlock:
+    """Rows as columns; those that cannot be are left out and named."""
+    try:
+        return _columns(rows)
+    except (ValueError, TypeError, LookupError, OverflowError):
+        unusable = [(str(row.entry_id), said) for row in rows if (said := _problem(row))]
+        sound = [row for row in rows if _problem(row) is None]
+        block = _columns(sound) if sound else EntryBlock([], [], [], [])
+        return replace(block, unusable=unusable)
+
+
+def _columns(rows: list[Row[Any]]) -> EntryBlock:
     numbers, ids, media, classification, algorithm, bits, timestamp, quality = zip(
         *rows, strict=True
     )
@@ -153,14 +195,16 @@ def _block(rows: list[Row[Any]]) -> EntryBlock:
     for name in sorted(set(algorithm)):
         which = [i for i, other in enumerate(algorithm) if other == name]
         kind = Algorithm(name)
-        packed = np.frombuffer(b"".join([bits[i] for i in which]), np.uint8)
+        listed = [bits[i] for i in which]
+        if set(map(len, listed)) != {kind.bits // 8}:
+            raise ValueError("a hash of the wrong length")
         times = [np.nan if timestamp[i] is None else timestamp[i] for i in which]
         grades = [UNKNOWN_QUALITY if quality[i] is None else quality[i] for i in which]
         columns.append(
             HashColumn(
                 kind,
                 place[which],
-                packed.reshape(len(which), kind.bits // 8),
+                np.frombuffer(b"".join(listed), np.uint8).reshape(len(which), -1),
                 np.array(times, np.float64),
                 np.array(grades, np.uint8),
             )
@@ -171,3 +215,18 @@ def _block(rows: list[Row[Any]]) -> EntryBlock:
         [classification[i] for i in starts],
         columns,
     )
+
+
+def _problem(row: Row[Any]) -> str | None:
+    """Why a row cannot be put into columns, without what it holds."""
+    if row.media not in _MEDIA:
+        return "a kind of media that there is not"
+    if row.algorithm not in set(Algorithm):
+        return "an algorithm that there is not"
+    if not isinstance(row.bits, bytes) or len(row.bits) * 8 != Algorithm(row.algorithm).bits:
+        return f"a {row.algorithm} of the wrong length"
+    if not isinstance(row.timestamp, float | int | None):
+        return "a timestamp that no video has"
+    if row.quality is not None and row.quality not in range(101):
+        return "a quality outside 0 to 100"
+    return None

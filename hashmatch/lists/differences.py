@@ -2,6 +2,8 @@
 
     for change in differences(session, old, new):
         print(change.kind, change.entry)
+    new_or_changed(session, old, new, most)      # ids, found by the database
+    withdrawn(session, old, new)
 
 Streamed: one entry of each version is in memory at a time, whatever the size of the list.
 """
@@ -15,8 +17,8 @@ from itertools import groupby
 from operator import itemgetter
 from typing import Any
 
-from sqlalchemy import ColumnElement, select
-from sqlalchemy.orm import Session
+from sqlalchemy import ColumnElement, and_, exists, or_, select
+from sqlalchemy.orm import Session, aliased
 
 from hashmatch.db.schema import EntryHashRow, EntryRow, ListVersionRow
 
@@ -96,3 +98,55 @@ def _said(rows: list[Any]) -> object:
 
 def _comparable(value: float | None) -> float:
     return -1 if value is None else value
+
+
+def new_or_changed(
+    session: Session, old: ListVersionRow, new: ListVersionRow, most: int
+) -> list[str]:
+    """The ids of entries of `new` that `old` lacks or has otherwise, but not more than `most`.
+
+    Otherwise: with another hash, kind or class, not merely with other remarks (`extra`). The
+    database compares; what is alike is never fetched.
+    """
+    before, after = aliased(EntryRow), aliased(EntryRow)
+    changed = or_(
+        before.id.is_(None),
+        before.media != after.media,
+        before.classification.is_distinct_from(after.classification),
+        _has_another(before, after),
+        _has_another(after, before),
+    )
+    return list(
+        session.scalars(
+            select(after.entry_id)
+            .outerjoin(before, and_(before.version_id == old.id, before.entry_id == after.entry_id))
+            .where(after.version_id == new.id, changed)
+            .limit(most)
+        )
+    )
+
+
+def withdrawn(session: Session, old: ListVersionRow, new: ListVersionRow) -> list[str]:
+    """The ids of entries of `old` that `new` lacks, found by the database."""
+    before, after = aliased(EntryRow), aliased(EntryRow)
+    still = exists().where(after.version_id == new.id, after.entry_id == before.entry_id)
+    return list(
+        session.scalars(
+            select(before.entry_id).where(
+                before.version_id == old.id, ~still.correlate_except(after)
+            )
+        )
+    )
+
+
+def _has_another(one: type[EntryRow], than: type[EntryRow]) -> ColumnElement[bool]:
+    """Whether an entry has a hash that the other one lacks."""
+    its, same = aliased(EntryHashRow), aliased(EntryHashRow)
+    alike = exists().where(
+        same.entry == than.id,
+        same.algorithm == its.algorithm,
+        same.bits == its.bits,
+        same.timestamp.is_not_distinct_from(its.timestamp),
+        same.quality.is_not_distinct_from(its.quality),
+    )
+    return exists().where(its.entry == one.id, ~alike.correlate_except(same)).correlate_except(its)

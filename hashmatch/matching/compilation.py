@@ -1,4 +1,4 @@
-"""Active lists to arrays: sorted, without repetitions, the same on every host.
+"""Lists to arrays: sorted, without repetitions, the same on every host.
 
 The order in which lists, entries and hashes arrive makes no difference: lists are sorted by name,
 entries by id, hashes by their bits. Equal hashes become one row with a reference to each entry that
@@ -7,39 +7,45 @@ has it, so that a picture listed a thousand times is compared once.
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from itertools import pairwise
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hashmatch.matching.index import HashIndex
-from hashmatch.matching.listed import ActiveList, EntryUnusable, HashColumn
+from hashmatch.matching.listed import ActiveList, HashColumn, LeftOut
 from hashmatch.model import Algorithm, Media
 
 Arrays = dict[str, NDArray[Any]]
 
 
-def compile_lists(lists: Iterable[ActiveList]) -> tuple[dict[str, Any], Arrays]:
-    """What `ListSet` holds: `meta` (JSON) and its arrays. Raises EntryUnusable.
+class Compilation(NamedTuple):
+    """Lists as `part.Part` holds them.
 
-    Arrays: list_of, class_of (entries,), id_at (entries + 1,) and id_text (UTF-8 bytes) for the
-    entries; "ALGORITHM.NAME" for hashes.
+    sizes: entries of each list, by the lists' names; classes: the names of classifications;
+    arrays: class_of (entries,), id_at (entries + 1,) and id_text (UTF-8 bytes) for the entries;
+    "ALGORITHM.NAME" for hashes.
     """
-    ordered = sorted(lists, key=lambda active: active.name)
-    if len({active.name for active in ordered}) != len(ordered):
-        raise ValueError("a list has one active version")
+
+    sizes: list[int]
+    classes: list[str | None]
+    arrays: Arrays
+    left_out: list[LeftOut]
+
+
+def compile_lists(lists: Iterable[ActiveList]) -> Compilation:
+    """Read the lists, each once, in the order of their names."""
     classes: dict[str | None, int] = {None: 0}
-    collected = [_Collected(active, classes) for active in ordered]
+    collected = [_Collected(active, classes) for active in lists]
     class_names = sorted(name for name in classes if name is not None)
     renumbered = np.zeros(len(classes), np.uint32)
     for position, name in enumerate(class_names, 1):
         renumbered[classes[name]] = position
     sizes = [len(c.ids) for c in collected]
     arrays: Arrays = {
-        "list_of": np.repeat(np.arange(len(sizes), dtype=np.uint16), sizes),
         "class_of": renumbered[_joined([c.class_of for c in collected], np.uint32)],
         **_text([i for c in collected for i in c.ids]),
     }
@@ -49,6 +55,7 @@ def compile_lists(lists: Iterable[ActiveList]) -> tuple[dict[str, Any], Arrays]:
         for algorithm, column in one.columns():
             column.entry[:] += base
             columns.setdefault(algorithm, []).append(column)
+    left_out = [one for c in collected for one in c.left_out]
     del collected
     for algorithm in sorted(columns):
         compiled = _perceptual if algorithm.perceptual else _digests
@@ -56,12 +63,7 @@ def compile_lists(lists: Iterable[ActiveList]) -> tuple[dict[str, Any], Arrays]:
             f"{algorithm}.{name}": array
             for name, array in compiled(_merged(columns.pop(algorithm))).items()
         }
-    meta: dict[str, Any] = {
-        "lists": [_described(active, size) for active, size in zip(ordered, sizes, strict=True)],
-        "classes": [None, *class_names],
-    }
-    meta["id"] = _identity(meta, arrays)
-    return meta, arrays | _indexes(arrays)
+    return Compilation(sizes, [None, *class_names], arrays | _indexes(arrays), left_out)
 
 
 class _Collected:
@@ -69,11 +71,17 @@ class _Collected:
 
     def __init__(self, active: ActiveList, classes: dict[str | None, int]) -> None:
         self.ids: list[str] = []
+        self.left_out: list[LeftOut] = []
         self._columns: dict[Algorithm, list[HashColumn]] = {}
         class_of: list[int] = []
         for block in active.blocks():
             base = len(self.ids)
             self.ids.extend(block.ids)
+            self.left_out += [
+                LeftOut(active.name, entry, problem)
+                for entry, problem in block.unusable
+                if entry not in active.disabled
+            ]
             class_of.extend(classes.setdefault(name, len(classes)) for name in block.classification)
             video = np.array([media is Media.VIDEO for media in block.media], np.bool_)
             for column in block.hashes:
@@ -91,13 +99,16 @@ class _Collected:
             (i for i, entry in enumerate(self.ids) if entry not in active.disabled),
             key=self.ids.__getitem__,
         )
+        twice = {after for before, after in pairwise(order) if self.ids[before] == self.ids[after]}
+        self.left_out += [
+            LeftOut(active.name, self.ids[i], "it is there twice") for i in sorted(twice)
+        ]
+        order = [i for i in order if i not in twice]
         self._place = np.full(len(self.ids), -1, np.int64)
         self._place[order] = np.arange(len(order))
         self.class_of = np.array(class_of, np.uint32)[order]
         self.ids = [self.ids[i] for i in order]
-        for before, after in zip(self.ids, self.ids[1:], strict=False):
-            if before == after:
-                raise EntryUnusable(name=active.name, entry=after, problem="it is there twice")
+        self.left_out.sort()
 
     def columns(self) -> Iterable[tuple[Algorithm, HashColumn]]:
         """The hashes, by entry's place; read once."""
@@ -107,7 +118,7 @@ class _Collected:
             entry = self._place[merged.entry]
             kept = entry >= 0
             if kept.any():
-                yield algorithm, _taken(merged, kept, entry[kept])
+                yield algorithm, replace(merged.taken(kept), entry=entry[kept])
 
 
 def _merged(parts: Sequence[HashColumn]) -> HashColumn:
@@ -119,16 +130,6 @@ def _merged(parts: Sequence[HashColumn]) -> HashColumn:
         np.concatenate([p.bits for p in parts]),
         np.concatenate([p.timestamp for p in parts]),
         np.concatenate([p.quality for p in parts]),
-    )
-
-
-def _taken(column: HashColumn, which: NDArray[Any], entry: NDArray[np.int64]) -> HashColumn:
-    return HashColumn(
-        column.algorithm,
-        entry,
-        column.bits[which],
-        column.timestamp[which],
-        column.quality[which],
     )
 
 
@@ -185,27 +186,6 @@ def _indexes(arrays: Arrays) -> Arrays:
         if algorithm.perceptual and f"{algorithm}.rows" in arrays
         for name, array in HashIndex.build(arrays[f"{algorithm}.rows"].view("u1")).arrays().items()
         if name != "rows"
-    }
-
-
-def _identity(meta: Mapping[str, Any], arrays: Arrays) -> str:
-    """SHA-256 of all that can make a difference to what matches, and of the versions it is from."""
-    lists = [{k: v for k, v in one.items() if k != "imported_at"} for one in meta["lists"]]
-    head = [lists, meta["classes"], [[n, a.dtype.str, a.shape] for n, a in arrays.items()]]
-    digest = hashlib.sha256(json.dumps(head).encode())
-    for array in arrays.values():
-        digest.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
-    return digest.hexdigest()
-
-
-def _described(active: ActiveList, entries: int) -> dict[str, Any]:
-    return {
-        "name": active.name,
-        "version": active.version,
-        "action": active.action.value,
-        "distance": active.distance,
-        "imported_at": None if active.imported_at is None else active.imported_at.isoformat(),
-        "entries": entries,
     }
 
 

@@ -143,6 +143,7 @@ class HashIndex:
         Returns the first query that was not finished, and the number of hits of those before it.
         """
         size = len(self)
+        done: tuple[int, int]
         match self._tables:
             case None:
                 done = scan_all(self._rows, words, first, reach, *out)

@@ -4,18 +4,22 @@
 
 Entries come one by one (`Entry`) or, for lists of millions, as `EntryBlock`s of arrays. Either way
 they are streamed: nothing here holds more than a block of them as objects.
+
+Imports refuse what cannot be compared with clips. Should some get here all the same, because the
+database was changed or damaged since, the hash in question is left out and said to be (`LeftOut`);
+everything else acts. A list that does not act for one bad entry would be the worse failure.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hashmatch.errors import ListError
 from hashmatch.model import Action, Algorithm, Entry, EntryHash, Media
 
 # A quality that its list does not give; it counts as good.
@@ -25,14 +29,12 @@ MAX_TIME = 1e7
 BLOCK = 20_000
 
 
-class EntryUnusable(ListError):
-    """{name}: entry {entry} of the active version cannot be compared with clips: {problem}.
+class LeftOut(NamedTuple):
+    """A hash of an entry, or all of one, that cannot be compared with clips. Carries no hash."""
 
-    Imports check this, so the database has been changed since. Import the partner's file again and
-    activate it, or disable the entry with `hashmatch lists disable {name} {entry}`.
-    """
-
-    exit_code = 35
+    list: str
+    entry: str
+    problem: str
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -49,15 +51,29 @@ class HashColumn:
     timestamp: NDArray[np.float64]
     quality: NDArray[np.uint8]
 
+    def taken(self, which: NDArray[Any]) -> HashColumn:
+        """Those hashes only: which is a mask (k,), or positions."""
+        return HashColumn(
+            self.algorithm,
+            self.entry[which],
+            self.bits[which],
+            self.timestamp[which],
+            self.quality[which],
+        )
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class EntryBlock:
-    """Some entries of one list, in columns. ids, media, classification: one each an entry."""
+    """Some entries of one list, in columns. ids, media, classification: one each an entry.
+
+    unusable: entries, and what of them could not be put into the columns.
+    """
 
     ids: Sequence[str]
     media: Sequence[Media]
     classification: Sequence[str | None]
     hashes: Sequence[HashColumn]
+    unusable: Sequence[tuple[str, str]] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -65,7 +81,8 @@ class ActiveList:
     """A list version that acts.
 
     entries: read once; distance: bits for PDQ, None for the configured one; disabled: ids of
-    entries that must not act.
+    entries that must not act; origin: what the version was made from, the same for two versions
+    with the same entries and for no others.
     """
 
     name: str
@@ -75,62 +92,65 @@ class ActiveList:
     distance: int | None = None
     imported_at: datetime | None = None
     disabled: frozenset[str] = field(default=frozenset())
+    origin: str = ""
 
     def blocks(self) -> Iterator[EntryBlock]:
-        """The entries in blocks, each checked. Raises EntryUnusable."""
+        """The entries in blocks, of hashes that can be compared with clips."""
         single: list[Entry] = []
         for given in self.entries:
             if isinstance(given, EntryBlock):
-                self._check(given)
-                yield given
+                yield _sound(given)
                 continue
             single.append(given)
             if len(single) == BLOCK:
-                yield self._block(single)
+                yield _sound(_block(single))
                 single = []
         if single:
-            yield self._block(single)
+            yield _sound(_block(single))
 
-    def _block(self, entries: Sequence[Entry]) -> EntryBlock:
-        columns: dict[Algorithm, list[tuple[int, EntryHash]]] = {}
-        for position, entry in enumerate(entries):
-            for listed in entry.hashes:
-                if len(listed.bits) * 8 != listed.algorithm.bits:
-                    raise self._unusable(entry.id, f"a {listed.algorithm} of the wrong length")
-                if listed.quality is not None and not 0 <= listed.quality <= 100:
-                    raise self._unusable(entry.id, "a quality outside 0 to 100")
+
+def _block(entries: Sequence[Entry]) -> EntryBlock:
+    columns: dict[Algorithm, list[tuple[int, EntryHash]]] = {}
+    unusable: list[tuple[str, str]] = []
+    for position, entry in enumerate(entries):
+        for listed in entry.hashes:
+            if len(listed.bits) * 8 != listed.algorithm.bits:
+                unusable.append((entry.id, f"a {listed.algorithm} of the wrong length"))
+            elif listed.quality is not None and not 0 <= listed.quality <= 100:
+                unusable.append((entry.id, "a quality outside 0 to 100"))
+            else:
                 columns.setdefault(listed.algorithm, []).append((position, listed))
-        block = EntryBlock(
-            [entry.id for entry in entries],
-            [entry.media for entry in entries],
-            [entry.classification for entry in entries],
-            [_column(algorithm, hashes) for algorithm, hashes in columns.items()],
-        )
-        self._check(block)
-        return block
+    return EntryBlock(
+        [entry.id for entry in entries],
+        [entry.media for entry in entries],
+        [entry.classification for entry in entries],
+        [_column(algorithm, hashes) for algorithm, hashes in columns.items()],
+        unusable,
+    )
 
-    def _check(self, block: EntryBlock) -> None:
-        if not len(block.ids) == len(block.media) == len(block.classification):
+
+def _sound(block: EntryBlock) -> EntryBlock:
+    """The block without the hashes whose values cannot be. Its shapes are its maker's to get right."""
+    if not len(block.ids) == len(block.media) == len(block.classification):
+        raise ValueError("the columns of a block differ in length")
+    unusable = list(block.unusable)
+    columns = []
+    for column in block.hashes:
+        size = len(column.entry)
+        shapes = (column.bits.shape, column.timestamp.shape, column.quality.shape)
+        if shapes != ((size, column.algorithm.bits // 8), (size,), (size,)):
             raise ValueError("the columns of a block differ in length")
-        for column in block.hashes:
-            shape = (len(column.entry), column.algorithm.bits // 8)
-            if not len(column.entry):
-                continue
-            if column.entry.min() < 0 or column.entry.max() >= len(block.ids):
-                raise ValueError("a hash of a block belongs to none of its entries")
-            if column.bits.shape != shape or column.bits.dtype != np.uint8:
-                first = block.ids[int(column.entry[0])]
-                raise self._unusable(first, f"a {column.algorithm} of the wrong length")
-            for array in (column.timestamp, column.quality):
-                if array.shape != shape[:1]:
-                    raise ValueError("the columns of a block differ in length")
-            late = np.abs(column.timestamp) > MAX_TIME
-            if late.any():
-                first = block.ids[int(column.entry[late][0])]
-                raise self._unusable(first, "a timestamp that no video has")
-
-    def _unusable(self, entry: str, problem: str) -> EntryUnusable:
-        return EntryUnusable(name=self.name, entry=entry, problem=problem)
+        if size and not 0 <= column.entry.min() <= column.entry.max() < len(block.ids):
+            raise ValueError("a hash of a block belongs to none of its entries")
+        late = np.abs(column.timestamp) > MAX_TIME
+        graded = (column.quality <= 100) | (column.quality == UNKNOWN_QUALITY)
+        for bad, problem in (
+            (late, "a timestamp that no video has"),
+            (~late & ~graded, "a quality outside 0 to 100"),
+        ):
+            unusable += [(block.ids[i], problem) for i in column.entry[bad].tolist()]
+        columns.append(column.taken(~late & graded))
+    return replace(block, hashes=columns, unusable=unusable)
 
 
 def _column(algorithm: Algorithm, hashes: Sequence[tuple[int, EntryHash]]) -> HashColumn:

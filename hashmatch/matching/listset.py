@@ -5,119 +5,163 @@
     lists = ListSet.open(mmap)                     # shared by all workers of a host
     lists.match(fingerprint, distance=31, quality=50, review_score=1)
 
-A list set never changes. Two hosts with the same active lists make the same, with the same `id`.
+A set never changes. When the lists do, a small set is built on top of a large one: it holds what
+was added, and says which of the large one's entries still act, and for which list.
+
+Its `id` says which versions act, with which action and distance, and without which entries: two
+hosts with the same active lists have the same, whether they hold them in one part or in two.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+import hashlib
+import json
+from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import datetime
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hashmatch.matching import sections
-from hashmatch.matching.alignment import REACH
-from hashmatch.matching.compilation import compile_lists
+from hashmatch.matching.comparison import Comparison
+from hashmatch.matching.compilation import Compilation, compile_lists
 from hashmatch.matching.index import SCAN_ROWS, HashIndex
-from hashmatch.matching.listed import ActiveList, EntryBlock, HashColumn
-from hashmatch.matching.policy import COVERED
-from hashmatch.matching.popcount import frozen
-from hashmatch.matching.sequences import Compared, Videos
-from hashmatch.matching.tally import References, Runs, Tally
+from hashmatch.matching.listed import ActiveList, EntryBlock, HashColumn, LeftOut
+from hashmatch.matching.neighbours import MOST_ROWS
+from hashmatch.matching.part import CompiledList, Part
+from hashmatch.matching.sections import ListSetDamaged
 from hashmatch.model import (
-    VARIANTS,
     Action,
     Algorithm,
     Digests,
     Fingerprint,
     FrameHashes,
     Match,
-    MatchKind,
     Media,
-    Stretch,
 )
 
-# Frames of a clip within reach of a listed video from which the two are compared in full.
-NOMINATING = 2
-# Entries that one clip is recorded to match: the strongest. More than a handful means a list full
-# of the same picture, and a record of each would be a way to fill the database.
-MAX_MATCHES = 1000
-# Listed videos that are compared with one clip in full: those with the most frames near it.
-MAX_COMPARED = 200
-
-_ACTIONS = (Action.QUARANTINE, Action.REVIEW, Action.LOG)
-_KINDS = (MatchKind.FILE, MatchKind.SEQUENCE, MatchKind.FRAMES)
-_DIGESTS = (Algorithm.SHA256, Algorithm.SHA1, Algorithm.MD5)
-_ALGORITHMS = (*_DIGESTS, *(a for a in Algorithm if a.perceptual))
-
-# What speaks for one entry; kind and algorithm are positions in the tuples above, sequence one in the
-# clip's list of them counted from 1, 0 for none.
-EVIDENCE = np.dtype(
-    [
-        ("entry", "u4"),
-        ("kind", "u1"),
-        ("frames", "i8"),
-        ("distance", "u1"),
-        ("algorithm", "u1"),
-        ("variant", "u1"),
-        ("start", "f8"),
-        ("end", "f8"),
-        ("sequence", "i4"),
-    ]
-)
+# Raise it when the same versions, with the same rules, can come to match something else.
+MEANING = 1
 
 
-@dataclass(frozen=True, slots=True)
-class CompiledList:
-    """A list of the set. distance: bits for PDQ, None for the configured one."""
+class Base(NamedTuple):
+    """A stored set that another is built on. file, checksum: where it is, and what `save` returned.
 
-    name: str
-    version: int
-    action: Action
-    distance: int | None
-    imported_at: datetime | None
-    entries: int
+    without: for each of its lists of which entries go on acting, the ids of those that do not.
+    """
+
+    lists: ListSet
+    file: str
+    checksum: str
+    without: Mapping[str, Collection[str]]
 
 
 class ListSet:
-    """Read-only and free of state: threads may share one."""
+    """Read-only and free of state: threads may share one.
 
-    def __init__(self, meta: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> None:
+    recipes: by algorithm, how the clips' hashes are made that it is for; left_out: what of the
+    listed entries cannot be compared; base: the set that it is built on.
+    """
+
+    def __init__(
+        self, meta: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]], base: ListSet | None
+    ) -> None:
         """For `build` and `open`."""
         self._meta = meta
-        self._arrays = {name: frozen(array) for name, array in arrays.items()}
+        self._arrays = arrays
         self.id: str = meta["id"]
         self.lists = tuple(_compiled(one) for one in meta["lists"])
-        self.algorithms = frozenset(a for a in Algorithm if f"{a}.rows" in arrays)
-        self._indexes = {
-            a: HashIndex.from_arrays(self._of(a)) for a in self.algorithms if a.perceptual
+        self.recipes: dict[str, str] = meta["recipes"]
+        self.left_out = tuple(LeftOut(*one) for one in meta["left_out"])
+        self.algorithms = frozenset(Algorithm(name) for name in meta["algorithms"])
+        names, sizes, classes = (meta["own"][name] for name in ("names", "sizes", "classes"))
+        own = {n: a for n, a in arrays.items() if n not in ("list_of", "base_list_of")}
+        self.base = base
+        self._parts: tuple[Part, ...] = ()
+        if base is not None:
+            (whole,) = base._parts
+            self._parts = (Part(whole.names, whole.compiled, arrays["base_list_of"], 0),)
+        compiled = Compilation(sizes, classes, own, [])
+        self._parts += (Part(names, compiled, arrays["list_of"], sum(map(len, self._parts))),)
+
+    @classmethod
+    def build(
+        cls,
+        lists: Iterable[ActiveList],
+        base: Base | None = None,
+        recipes: Mapping[str, str] | None = None,
+    ) -> ListSet:
+        """Compile. With a base, the lists' entries are those that it lacks."""
+        ordered = sorted(lists, key=lambda active: active.name)
+        positions = {active.name: i for i, active in enumerate(ordered)}
+        if len(positions) != len(ordered):
+            raise ValueError("a list has one active version")
+        compiled = compile_lists(ordered)
+        list_of = np.repeat(np.arange(len(ordered), dtype=np.uint16), compiled.sizes)
+        own = Part(list(positions), compiled, list_of, 0)
+        arrays = dict(compiled.arrays) | {"list_of": list_of}
+        counts, algorithms, left_out = np.array(compiled.sizes), own.algorithms, compiled.left_out
+        if base is not None:
+            (whole,) = base.lists._parts
+            arrays["base_list_of"] = whole.assigned(positions, base.without)
+            kept = Part(whole.names, whole.compiled, arrays["base_list_of"], 0)
+            algorithms |= kept.acting(len(ordered))
+            counts = counts + np.bincount(kept.list_of, minlength=len(ordered) + 1)[:-1]
+            left_out = left_out + [
+                one
+                for one in base.lists.left_out
+                if one.list in base.without and one.entry not in base.without[one.list]
+            ]
+        meta: dict[str, Any] = {
+            "lists": [_described(*one) for one in zip(ordered, counts.tolist(), strict=True)],
+            "algorithms": sorted(algorithms),
+            "recipes": {name: how for name, how in (recipes or {}).items() if name in algorithms},
+            "left_out": sorted(left_out),
+            "own": {
+                "names": list(positions),
+                "sizes": compiled.sizes,
+                "classes": compiled.classes,
+            },
+            "base": None if base is None else [base.file, base.checksum],
         }
+        meta["id"] = _identity(meta)
+        return cls(meta, arrays, None if base is None else base.lists)
 
     @classmethod
-    def build(cls, lists: Iterable[ActiveList]) -> ListSet:
-        """Compile. Raises EntryUnusable for an entry that imports should have refused."""
-        return cls(*compile_lists(lists))
+    def open(
+        cls,
+        buffer: Any,
+        file: str = "a buffer",
+        checksum: str | None = None,
+        *,
+        trusted: bool = False,
+        open_base: Callable[[str, str], ListSet] | None = None,
+    ) -> ListSet:
+        """The set in a buffer (bytes, mmap), without a copy. Raises ListSetDamaged.
 
-    @classmethod
-    def open(cls, buffer: Any) -> ListSet:
-        """The set in a buffer (bytes, mmap), without a copy. Raises ListSetDamaged."""
-        return cls(*sections.read(buffer))
+        file, checksum, trusted: as for `sections.read`; open_base: opens the set it was built on,
+        by file and checksum.
+        """
+        meta, arrays = sections.read(buffer, file, checksum, trusted=trusted)
+        base = None
+        if meta["base"] is not None:
+            if open_base is None:
+                raise ListSetDamaged(file=file, problem="what it is built on is not there")
+            base = open_base(*meta["base"])
+        return cls(meta, arrays, base)
 
-    def save(self, file: BinaryIO) -> None:
-        """Write the set from the file's position on."""
-        sections.write(file, self._meta, self._arrays)
+    def save(self, file: BinaryIO) -> str:
+        """Write the set, without its base, from the file's position on. Returns its checksum."""
+        return sections.write(file, self._meta, self._arrays)
 
     @property
     def versions(self) -> dict[str, int]:
         return {one.name: one.version for one in self.lists}
 
     def __len__(self) -> int:
-        """How many entries there are."""
-        return len(self._arrays["list_of"])
+        """How many entries act."""
+        return sum(one.entries for one in self.lists)
 
     def match(
         self, fingerprint: Fingerprint, *, distance: int, quality: int, review_score: float
@@ -127,136 +171,12 @@ class ListSet:
         distance: bits that PDQ hashes may differ by (0..31) where the list does not say otherwise;
         quality: PDQ quality below which neither a frame nor a listed hash is compared; review_score:
         decades of evidence for a copy (`significance`) from which frames that are all further away
-        than `distance` count, where they do not cover most of the video.
+        than `distance` count, where they do not cover a good part of the video.
         """
-        found = [self._files(fingerprint)]
-        sequences: list[Compared] = []
-        poor = _poor_times(fingerprint, quality)
-        for frames in fingerprint.frames:
-            if frames.algorithm not in self._indexes:
-                continue
-            if frames.algorithm is Algorithm.PDQ:
-                usable = frames.quality >= quality
-                limits = [distance if o.distance is None else o.distance for o in self.lists]
-            else:
-                usable = ~np.isin(frames.t, poor)
-                limits = [scaled(distance)] * len(self.lists)
-            runs = Runs.of(frames, usable)
-            evidence = self._frames(frames.algorithm, runs, limits, quality, sequences)
-            found.append(evidence[_counts(evidence, sequences, review_score)])
-        strongest = self._strongest(np.concatenate(found))
-        return tuple(self._match(evidence, sequences) for evidence in strongest)
-
-    def _files(self, fingerprint: Fingerprint) -> NDArray[Any]:
-        """The entries whose digest is the clip's."""
-        found = [np.empty(0, EVIDENCE)]
-        for algorithm in _DIGESTS:
-            if algorithm not in self.algorithms:
-                continue
-            rows, first, entry = (
-                self._arrays[f"{algorithm}.{n}"] for n in ("rows", "first", "entry")
-            )
-            digest = bytes.fromhex(getattr(fingerprint.digests, algorithm.value))
-            at = bisect_left(range(len(rows)), digest, key=lambda i: rows[i].tobytes())
-            if at == len(rows) or rows[at].tobytes() != digest:
-                continue
-            entries = entry[int(first[at]) : int(first[at + 1])]
-            evidence = np.zeros(len(entries), EVIDENCE)
-            evidence["entry"] = entries
-            evidence["kind"] = _KINDS.index(MatchKind.FILE)
-            evidence["algorithm"] = _ALGORITHMS.index(algorithm)
-            evidence["end"] = (
-                fingerprint.seen if fingerprint.duration is None else fingerprint.duration
-            )
-            found.append(evidence)
-        return np.concatenate(found)
-
-    def _frames(
-        self,
-        algorithm: Algorithm,
-        runs: Runs,
-        limits: Sequence[int],
-        quality: int,
-        sequences: list[Compared],
-    ) -> NDArray[Any]:
-        """The entries that frames hit; appends to `sequences`."""
-        index = self._indexes[algorithm]
-        reach = REACH if algorithm is Algorithm.PDQ else None
-        tally: Tally | None = None
-        columns: list[Any] = [self._arrays[f"{algorithm}.{n}"] for n in References._fields]
-        references = References(*columns)
-        list_of = self._arrays["list_of"]
-        for hits in index.batches(runs.bits, max(limits), reach):
-            if tally is None:
-                held_to = np.array(limits, np.int16)
-                tally = Tally(runs, index.rows, references, list_of, held_to, quality=quality)
-            tally.add(hits)
-        if tally is None:
-            return np.empty(0, EVIDENCE)
-        counts = tally.counts()
-        evidence = np.zeros(len(counts.entry), EVIDENCE)
-        for name in ("entry", "frames", "distance", "variant", "start", "end"):
-            evidence[name] = getattr(counts, name)
-        evidence["kind"] = _KINDS.index(MatchKind.FRAMES)
-        evidence["algorithm"] = _ALGORITHMS.index(algorithm)
-        if algorithm is Algorithm.PDQ:
-            videos = Videos(runs, index.rows, references)
-            nominated = np.flatnonzero((counts.frames > 0) | (counts.reached >= NOMINATING))
-            by_strength = np.lexsort((-counts.reached[nominated], -counts.frames[nominated]))
-            for rank, at in enumerate(nominated[by_strength]):
-                entry = int(counts.entry[at])
-                limit = limits[list_of[entry]]
-                if rank < MAX_COMPARED:
-                    compared = videos.look(entry, limit=limit, quality=quality)
-                else:
-                    compared = videos.glance(entry, quality=quality)
-                if compared is not None:
-                    sequences.append(compared)
-                    _add(evidence[at : at + 1], compared, len(sequences))
-        return evidence
-
-    def _strongest(self, evidence: NDArray[Any]) -> NDArray[Any]:
-        """The best evidence of each entry, of at most MAX_MATCHES entries, the strongest first."""
-        actions = np.array([_ACTIONS.index(one.action) for one in self.lists], np.uint8)
-        action = actions[self._arrays["list_of"][evidence["entry"]]]
-        order = np.lexsort(
-            (
-                evidence["entry"],
-                evidence["algorithm"],
-                evidence["distance"],
-                -evidence["frames"],
-                evidence["kind"],
-                action,
-            )
+        comparison = Comparison(
+            self.lists, self._parts, distance=distance, quality=quality, review_score=review_score
         )
-        _, first = np.unique(evidence["entry"][order], return_index=True)
-        return evidence[order[np.sort(first)[:MAX_MATCHES]]]
-
-    def _match(self, evidence: Any, sequences: Sequence[Compared]) -> Match:
-        sequence = sequences[evidence["sequence"] - 1] if evidence["sequence"] else None
-        entry = int(evidence["entry"])
-        listed = self.lists[self._arrays["list_of"][entry]]
-        text = self._arrays["id_text"]
-        begin, end = (int(at) for at in self._arrays["id_at"][entry : entry + 2])
-        return Match(
-            list=listed.name,
-            version=listed.version,
-            entry=text[begin:end].tobytes().decode("utf-8", "surrogatepass"),
-            kind=_KINDS[evidence["kind"]],
-            action=listed.action,
-            distance=int(evidence["distance"]),
-            start=float(evidence["start"]),
-            end=float(evidence["end"]),
-            frames=int(evidence["frames"]),
-            variant=VARIANTS[evidence["variant"]],
-            algorithm=_ALGORITHMS[evidence["algorithm"]],
-            classification=self._meta["classes"][self._arrays["class_of"][entry]],
-            **({} if sequence is None else _described_sequence(sequence)),
-        )
-
-    def _of(self, algorithm: Algorithm) -> dict[str, NDArray[Any]]:
-        prefix = f"{algorithm}."
-        return {n.removeprefix(prefix): a for n, a in self._arrays.items() if n.startswith(prefix)}
+        return comparison.matches(fingerprint)
 
 
 def warm() -> None:
@@ -264,17 +184,21 @@ def warm() -> None:
     count = SCAN_ROWS + 1
     bits = np.random.default_rng(0).integers(0, 256, (count, 32), np.uint8)
     places, times = np.arange(count), np.arange(count, dtype=np.float64)
-    column = HashColumn(Algorithm.PDQ, places, bits, times, np.full(count, 100, np.uint8))
+    column = HashColumn(Algorithm.PDQ, places // 4, bits, times, np.full(count, 100, np.uint8))
     ids = [str(i) for i in range(count)]
     block = EntryBlock(ids, [Media.VIDEO] * count, [None] * count, [column])
     few = EntryBlock(ids[:1], [Media.IMAGE], [None], [_first(column, Algorithm.PHASH)])
     for blocks in ([block], [few]):
         lists = ListSet.build([ActiveList("warm", 1, Action.LOG, blocks)])
         for algorithm in lists.algorithms:
-            hashes = bits[:1, None, : algorithm.bits // 8]
-            frames = FrameHashes("warm", algorithm, times[:1], np.array([100], np.uint8), hashes)
+            # A whole listed video, and a frame that repeats the last.
+            hashes = bits[[0, 1, 2, 3, 3], None, : algorithm.bits // 8]
+            quality = np.full(5, 100, np.uint8)
+            frames = FrameHashes("warm", algorithm, times[:5], quality, hashes)
             clip = Fingerprint(Digests("", "", ""), 0, frames=(frames,))
             lists.match(clip, distance=31, quality=0, review_score=1)
+    many = np.random.default_rng(0).integers(0, 256, (MOST_ROWS + 1, 32), np.uint8)
+    HashIndex.build(many).search(bits[:1], 31)
 
 
 def _first(column: HashColumn, algorithm: Algorithm) -> HashColumn:
@@ -283,65 +207,17 @@ def _first(column: HashColumn, algorithm: Algorithm) -> HashColumn:
     return HashColumn(algorithm, column.entry[:1], bits, column.timestamp[:1], column.quality[:1])
 
 
-def scaled(distance: int) -> int:
-    """The radius for 64-bit hashes (pHash, dHash, wHash) that goes with PDQ's for 256: 8 for 31.
-
-    A quarter, rounded up. 8 lies within the 10 bits up to which Krawetz takes two pictures for
-    variations of one another ("Looks Like It", hackerfactor.com, 2011).
-    """
-    return -(-distance * 64 // 256)
-
-
-def _poor_times(fingerprint: Fingerprint, quality: int) -> NDArray[np.float64]:
-    """When the clip shows frames whose PDQ quality is too low.
-
-    The other hashes have no quality of their own, and any two flat pictures resemble each other.
-    """
-    pdq = [f for f in fingerprint.frames if f.algorithm is Algorithm.PDQ]
-    return np.concatenate([np.empty(0), *(f.t[f.quality < quality] for f in pdq)])
-
-
-def _add(evidence: NDArray[Any], compared: Compared, place: int) -> None:
-    """Put what the comparison in full says to one row of evidence."""
-    evidence["sequence"] = place
-    if not compared.segments:
-        return
-    starts = [segment.start for segment in compared.segments]
-    ends = [segment.end for segment in compared.segments]
-    if evidence["frames"][0]:
-        starts.append(evidence["start"][0])
-        ends.append(evidence["end"][0])
-    else:
-        evidence["distance"] = compared.segments[0].distance
-    evidence["variant"] = compared.variant
-    evidence["kind"] = _KINDS.index(MatchKind.SEQUENCE)
-    evidence["start"], evidence["end"] = min(starts), max(ends)
-
-
-def _counts(
-    evidence: NDArray[Any], sequences: Sequence[Compared], review_score: float
-) -> NDArray[np.bool_]:
-    """Which evidence counts: frames within the distance, or an alignment that says enough."""
-    kept = evidence["frames"] > 0
-    for at in np.flatnonzero(~kept & (evidence["sequence"] > 0)):
-        one = sequences[evidence["sequence"][at] - 1]
-        kept[at] = bool(one.segments) and (
-            one.segments[0].copy >= review_score or one.found >= COVERED * one.listed
-        )
-    return kept
-
-
-def _described_sequence(one: Compared) -> dict[str, Any]:
-    """What `Match` says of a listed video."""
-    said: dict[str, Any] = {"listed": one.listed, "near": one.near, "found": one.found}
-    if one.segments:
-        best = one.segments[0]
-        said |= {"pictures": best.pictures, "typical": best.distance, "copy": best.copy}
-        said["stretches"] = tuple(
-            Stretch(s.start, s.end, float(one.times[s.first]), float(one.times[s.last]), s.speed)
-            for s in one.segments
-        )
-    return said
+def _described(active: ActiveList, entries: int) -> dict[str, Any]:
+    return {
+        "name": active.name,
+        "version": active.version,
+        "action": active.action.value,
+        "distance": active.distance,
+        "imported_at": None if active.imported_at is None else active.imported_at.isoformat(),
+        "entries": entries,
+        "origin": active.origin,
+        "disabled": sorted(active.disabled),
+    }
 
 
 def _compiled(one: Mapping[str, Any]) -> CompiledList:
@@ -353,4 +229,17 @@ def _compiled(one: Mapping[str, Any]) -> CompiledList:
         one["distance"],
         None if at is None else datetime.fromisoformat(at),
         one["entries"],
+        one["origin"],
+        frozenset(one["disabled"]),
     )
+
+
+def _identity(meta: Mapping[str, Any]) -> str:
+    """SHA-256 of all that can make a difference to what matches.
+
+    When a version was imported makes none. That of its entries is in its origin, but for those that
+    are damaged.
+    """
+    lists = [{k: v for k, v in one.items() if k != "imported_at"} for one in meta["lists"]]
+    told = json.dumps([MEANING, lists, meta["left_out"]])
+    return hashlib.sha256(told.encode("utf-8", "surrogatepass")).hexdigest()

@@ -9,13 +9,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import llvmlite.ir
 import numba
 import numpy as np
-from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 from numpy.typing import NDArray
+
+# Untyped.
+_ir: Any = llvmlite.ir
+_declared: Any = cgutils.get_or_insert_function
 
 
 def kernel(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -37,10 +41,10 @@ def _popcount(context: Any, word: Any) -> Any:
 def _prefetch(context: Any, array: Any, position: Any) -> Any:
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
-        byte, number = ir.IntType(8).as_pointer(), ir.IntType(32)
+        byte, number = _ir.IntType(8).as_pointer(), _ir.IntType(32)
         address = builder.bitcast(builder.gep(data, [arguments[1]]), byte)
-        kind = ir.FunctionType(ir.VoidType(), [byte, number, number, number])
-        function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+        kind = _ir.FunctionType(_ir.VoidType(), [byte, number, number, number])
+        function = _declared(builder.module, kind, "llvm.prefetch.p0")
         # To read, to be kept in every cache, as data.
         builder.call(function, [address, number(0), number(3), number(1)])
         return context.get_dummy_value()

@@ -6,6 +6,7 @@ blinds it to the canary too. `scripts/draw_canary` made the clip, and another im
 
 from __future__ import annotations
 
+import hashlib
 import json
 from importlib.resources import as_file, files
 from pathlib import Path
@@ -22,7 +23,9 @@ _MAX_BYTES = 1 << 20
 
 def active_list() -> ActiveList:
     """The list that is always active. It only logs: a clip that is a copy of the canary is a clip."""
-    return ActiveList(LIST, version=1, action=Action.LOG, entries=_entries())
+    known = (_HERE / "canary.json").read_bytes()
+    origin = hashlib.sha256(known).hexdigest()
+    return ActiveList(LIST, version=1, action=Action.LOG, entries=_entries(), origin=origin)
 
 
 def clip(folder: Path) -> Spooled:

@@ -119,7 +119,7 @@ class _Patient:
     def canary(self) -> str:
         assert self.db is not None
         compiled = compile_lists(self.db, self._settings, now())
-        worker = open_scanner(self._settings, compiled.path)
+        worker = open_scanner(self._settings, compiled.file)
         try:
             problem = worker.canary()
         finally:

@@ -1,19 +1,30 @@
-"""The active lists as one file, compiled when they change and mapped by every worker.
+"""The active lists as files, compiled when they change and mapped by every worker.
 
     compiled = compile_lists(db, settings, now())
-    lists = open_lists(compiled.path)
+    lists = open_lists(compiled.file)
 
-The file is named after what it was made from, so a change of lists is a new file, and a run that is
-going on keeps the one it opened.
+A file is named after what it was made from, so a change of lists is a new file, and a run that is
+going on keeps the one it opened. Where little changed, the new file is a small one on top of a
+complete one that stays; where much did, it is complete. A file is locked, shared, as long as
+somebody has it mapped, and only files that nobody has are removed.
+
+Whoever compiles, or finds compiled what it needs, reads the files whole and checks them. Workers,
+which start right after, are told the checksum: they check header and table, and need not read a
+gigabyte each.
 """
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import hashlib
 import json
+import logging
 import mmap
 import os
 import tempfile
+import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -24,22 +35,50 @@ from hashmatch import __version__
 from hashmatch.config import Settings
 from hashmatch.db.session import Database
 from hashmatch.errors import NoActiveList
+from hashmatch.hashing.recipes import recipe
 from hashmatch.lists import trust
 from hashmatch.lists.active import ActiveVersion, active_lists, active_versions
-from hashmatch.matching.listset import ListSet
-from hashmatch.matching.sections import VERSION, ListSetDamaged
+from hashmatch.matching.listset import MEANING, Base, ListSet
+from hashmatch.matching.sections import VERSION, ListSetDamaged, checksum_of
 from hashmatch.model import Algorithm
-from hashmatch.pipeline import canary
+from hashmatch.pipeline import canary, changes
+
+# Up to this many entries are compiled in a second or two; more, up to this share of the base, cost
+# a search an eighth of its time at most, and compiling all anew takes minutes.
+FEW_ENTRIES = 20_000
+SHARE = 16
+# Entries named in the alarms; a list of which more are damaged has to be imported again anyway.
+NAMED = 20
+# Seconds after which a file that is still not finished was left by somebody who was killed.
+ABANDONED = 3600
+# What files that this program can use are called: by it, its format and what matching means to it.
+_MADE = hashlib.sha256(f"{__version__} {VERSION} {MEANING}".encode()).hexdigest()[:8]
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class CompiledFile:
+    """A file that was checked, and the checksum that it was found to have."""
+
+    path: Path
+    checksum: str
 
 
 @dataclass(frozen=True, slots=True)
 class Compiled:
-    """A compiled state of the lists. `versions`: of the partners' lists, without the canary's."""
+    """A compiled state of the lists. `versions`: of the partners' lists, without the canary's.
 
-    path: Path
+    lists: the set itself; its files stay as long as it is open. alarms: what of the lists cannot be
+    compared, for people.
+    """
+
+    file: CompiledFile
     id: str
     versions: dict[str, int]
     perceptual: tuple[Algorithm, ...]
+    lists: ListSet
+    alarms: tuple[str, ...]
 
 
 def compile_lists(db: Database, settings: Settings, at: datetime) -> Compiled:
@@ -54,50 +93,133 @@ def compile_lists(db: Database, settings: Settings, at: datetime) -> Compiled:
         for version in versions:
             trust.check_age(version.name, version.imported_at, at, settings.lists.max_age_days)
         folder = settings.path(settings.run.state) / "lists"
-        path = folder / f"{_state_of(versions)}.lists"
-        lists = _open_if_sound(path) or _build(session, path)
-    for old in folder.glob("*.lists"):
-        if old != path:
-            old.unlink(missing_ok=True)  # who has it mapped keeps it
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        name = f"{_MADE}-{_state_of(versions)}"
+        found = (_open_if_sound(path) for path in sorted(folder.glob(f"{name}*.lists")))
+        file, lists = next((one for one in found if one), None) or _compile(
+            session, folder / name, versions
+        )
+    _tidy(folder)
     perceptual = tuple(sorted(name for name in lists.algorithms if name.perceptual))
     named = {version.name: version.version for version in versions}
-    return Compiled(path, lists.id, named, perceptual)
+    return Compiled(file, lists.id, named, perceptual, lists, tuple(_alarms(lists)))
 
 
-def open_lists(path: Path) -> ListSet:
-    """Map a compiled file; its pages are shared by all who do. Raises ListSetDamaged."""
-    with path.open("rb") as file:
-        return ListSet.open(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+def open_lists(file: CompiledFile) -> ListSet:
+    """Map compiled lists; their pages are shared by all who do. Raises ListSetDamaged."""
+    return _open(_map(file.path), file.path, file.checksum, trusted=True)
 
 
-def _build(session: Session, path: Path) -> ListSet:
-    lists = ListSet.build([*active_lists(session), canary.active_list()])
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    handle, name = tempfile.mkstemp(dir=path.parent)
+def _compile(
+    session: Session, path: Path, versions: list[ActiveVersion]
+) -> tuple[CompiledFile, ListSet]:
+    """Compile to a file whose name begins like that."""
+    # Compiled each time: it is small, and the database has no versions of it to compare.
+    of_canary = canary.active_list()
+    if base := _newest_complete(path.parent):
+        file, lists = base
+        before = [one for one in lists.lists if one.name != canary.LIST]
+        room = max(FEW_ENTRIES, len(lists) // SHARE)
+        changed = changes.since(session, before, versions, room)
+        if changed is not None:
+            below = Base(lists, file.path.name, file.checksum, changed.without)
+            small = ListSet.build([*changed.lists, of_canary], below, _recipes())
+            return _store(small, path.with_name(f"{path.name}-{file.checksum[:16]}.lists"))
+    whole = ListSet.build([*active_lists(session), of_canary], None, _recipes())
+    return _store(whole, path.with_name(f"{path.name}.lists"))
+
+
+def _store(lists: ListSet, path: Path) -> tuple[CompiledFile, ListSet]:
+    """Write, read back and map a set. It appears under its name whole, and locked."""
+    handle, name = tempfile.mkstemp(dir=path.parent, suffix=".unfinished")
     unfinished = Path(name)
     try:
         with os.fdopen(handle, "wb") as file:
-            lists.save(file)
+            checksum = lists.save(file)
             file.flush()
             os.fsync(file.fileno())
+        stored = _open(_map(unfinished), path, checksum, trusted=False)
         unfinished.replace(path)
     finally:
         unfinished.unlink(missing_ok=True)
+    return CompiledFile(path, checksum), stored
+
+
+def _newest_complete(folder: Path) -> tuple[CompiledFile, ListSet] | None:
+    """The last set that was compiled whole, if it is sound."""
+    complete = [path for path in folder.glob(f"{_MADE}-*.lists") if path.stem.count("-") == 1]
+    for path in sorted(complete, key=lambda path: path.stat().st_mtime, reverse=True):
+        if found := _open_if_sound(path):
+            return found
+    return None
+
+
+def _open_if_sound(path: Path) -> tuple[CompiledFile, ListSet] | None:
+    """A set, read whole and checked, and so is what it is built on."""
+    try:
+        mapped = _map(path)
+        checksum = checksum_of(mapped, str(path))
+        return CompiledFile(path, checksum), _open(mapped, path, checksum, trusted=False)
+    except FileNotFoundError:
+        return None  # removed meanwhile, as nobody had it
+    except ListSetDamaged as error:
+        logger.warning("%s It is compiled again.", error.message)
+        return None
+
+
+def _open(mapped: mmap.mmap, path: Path, checksum: str, *, trusted: bool) -> ListSet:
+    def below(name: str, checksum: str) -> ListSet:
+        base = path.with_name(name)
+        return _open(_map(base), base, checksum, trusted=trusted)
+
+    lists = ListSet.open(mapped, str(path), checksum, trusted=trusted, open_base=below)
+    if lists.recipes != {name: _recipes()[name] for name in lists.recipes}:
+        raise ListSetDamaged(file=path, problem="it is for clips hashed by other recipes")
     return lists
 
 
-def _open_if_sound(path: Path) -> ListSet | None:
-    try:
-        return open_lists(path)
-    except (FileNotFoundError, ListSetDamaged, ValueError):
-        return None  # ValueError: an empty file cannot be mapped
+def _map(path: Path) -> mmap.mmap:
+    """A file's bytes, and a shared lock on it for as long as they are mapped.
+
+    Raises FileNotFoundError, ListSetDamaged.
+    """
+    with path.open("rb") as file:
+        fcntl.flock(file, fcntl.LOCK_SH)
+        about = os.fstat(file.fileno())
+        if not about.st_nlink:
+            raise FileNotFoundError(path)
+        if not about.st_size:
+            raise ListSetDamaged(file=path, problem="it is empty")
+        return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+
+
+def _tidy(folder: Path) -> None:
+    """Remove the files that nobody has mapped, and those that a killed process did not finish."""
+    for path in folder.glob("*.lists"):
+        with contextlib.suppress(FileNotFoundError, BlockingIOError), path.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            path.unlink()
+    for path in folder.glob("*.unfinished"):
+        with contextlib.suppress(FileNotFoundError):
+            if time.time() - path.stat().st_mtime > ABANDONED:
+                path.unlink()
+
+
+def _recipes() -> dict[str, str]:
+    return {name.value: recipe(name) for name in Algorithm if name.perceptual}
+
+
+def _alarms(lists: ListSet) -> Iterator[str]:
+    for name, entry, problem in lists.left_out[:NAMED]:
+        yield f"{name}: entry {entry} has {problem}; it is left out, everything else acts"
+    if (more := len(lists.left_out) - NAMED) > 0:
+        yield f"{more} more entries of the lists have something that cannot be compared"
 
 
 def _state_of(versions: list[ActiveVersion]) -> str:
-    """A name for what a compiled file is made from, and how."""
+    """A name for what is compiled: the versions, and the rules for each."""
     state = [
-        [v.name, v.version, v.sha256, v.imported_at, v.action, v.distance, v.disabled]
+        [v.name, v.version, v.origin, v.imported_at, v.action, v.distance, v.disabled]
         for v in versions
     ]
-    told = json.dumps([__version__, VERSION, state], default=str)
-    return hashlib.sha256(told.encode()).hexdigest()[:32]
+    return hashlib.sha256(json.dumps(state, default=str).encode()).hexdigest()[:32]

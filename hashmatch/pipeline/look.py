@@ -37,7 +37,7 @@ class Check:
 def check(settings: Settings, db: Database) -> Iterator[Check]:
     """Compare files with the active lists. Raises NoActiveList, ListTooOld."""
     compiled = compile_lists(db, settings, now())
-    scanner = open_scanner(settings, compiled.path)
+    scanner = open_scanner(settings, compiled.file)
     try:
         yield Check(scanner, compiled.versions, settings.clips.max_bytes)
     finally:

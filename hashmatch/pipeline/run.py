@@ -35,7 +35,7 @@ from hashmatch.matching.policy import Breaker
 from hashmatch.model import Json, Outcome
 from hashmatch.pipeline.engine import Engine
 from hashmatch.pipeline.job import Job, now
-from hashmatch.pipeline.listsets import Compiled, compile_lists, open_lists
+from hashmatch.pipeline.listsets import Compiled, compile_lists
 from hashmatch.pipeline.plan import Plan, Selection, plan_listing, plan_stored
 from hashmatch.pipeline.record import Recorder
 from hashmatch.pipeline.scan import rules
@@ -55,6 +55,9 @@ def run(
         _close_interrupted(job)
         alarms = list(_resume_custody(job))
         compiled = compile_lists(job.db, job.settings, now())
+        for alarm in compiled.alarms:
+            logger.error("%s", alarm)
+        alarms += compiled.alarms
         return _Run(job, selection, compiled, stop, alarms).execute(watch)
 
 
@@ -77,7 +80,7 @@ class _Run:
                 plan = self._plan()
                 turns = self._turns(plan, watch)
                 if self.selection.stored:
-                    turns.compare(open_lists(self.compiled.path))
+                    turns.compare(self.compiled.lists)
                 else:
                     turns.scan(engine)
                 self._see_canary(engine, "end")
@@ -123,7 +126,7 @@ class _Run:
         decode = settings.decode.max_seconds
         return Engine(
             workers,
-            partial(open_scanner, settings, self.compiled.path),
+            partial(open_scanner, settings, self.compiled.file),
             # Twice the decoder's limit, and storage that gives a megabyte a second.
             lambda size: 2 * decode + 120 + size / 1e6,
         )

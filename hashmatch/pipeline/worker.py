@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from hashmatch.clips.opening import open_store
 from hashmatch.config import Settings
-from hashmatch.pipeline.listsets import open_lists
+from hashmatch.pipeline.listsets import CompiledFile, open_lists
 from hashmatch.pipeline.scan import Scanner
 
 
-def open_scanner(settings: Settings, lists: Path) -> Scanner:
+def open_scanner(settings: Settings, lists: CompiledFile) -> Scanner:
     """Raises what keeps it from working, which then fails the canary."""
     return Scanner(open_store(settings.clips, settings.home), open_lists(lists), settings)

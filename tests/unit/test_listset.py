@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import mmap
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,14 +15,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hashmatch.matching.comparison import MAX_COMPARED, MAX_MATCHES, scaled
 from hashmatch.matching.listed import (
     UNKNOWN_QUALITY,
     ActiveList,
     EntryBlock,
-    EntryUnusable,
     HashColumn,
+    LeftOut,
 )
-from hashmatch.matching.listset import MAX_COMPARED, MAX_MATCHES, ListSet, scaled, warm
+from hashmatch.matching.listset import Base, ListSet, warm
 from hashmatch.matching.policy import Rules, decide
 from hashmatch.matching.sections import ListSetDamaged
 from hashmatch.model import (
@@ -68,8 +69,9 @@ def active(
     action: Action = Action.QUARANTINE,
     distance: int | None = None,
     disabled: frozenset[str] = frozenset(),
+    origin: str = "",
 ) -> ActiveList:
-    return ActiveList(name, version, action, entries, distance, disabled=disabled)
+    return ActiveList(name, version, action, entries, distance, disabled=disabled, origin=origin)
 
 
 def clip(
@@ -378,13 +380,9 @@ def test_the_time_of_import_is_kept_and_is_no_part_of_the_id() -> None:
         lambda: active(image("a", 1), image("b", 2), action=Action.LOG),
         lambda: active(image("a", 1), image("b", 2), distance=20),
         lambda: active(image("a", 1), image("b", 2), disabled=frozenset("b")),
-        lambda: active(image("a", 1), image("b", 3)),
-        lambda: active(image("a", 1), image("c", 2)),
+        lambda: active(image("a", 1), image("b", 2), origin="another file"),
         lambda: active(image("a", 1), image("b", 2), image("c")),
-        lambda: active(image("a", 1), image("b", 2, quality=70)),
-        lambda: active(image("a", 1), video("b", [2])),
-        lambda: active(image("a", 1), replace(image("b", 2), classification="A2")),
-        lambda: active(image("a", 1, 2), image("b")),
+        lambda: active(image("a", 1), image("b", 2, quality=101)),
     ],
 )
 def test_the_id_changes_with_whatever_can_change_a_match(other: Callable[[], ActiveList]) -> None:
@@ -405,7 +403,7 @@ def test_entries_in_blocks_of_arrays_give_the_same_set() -> None:
         ["a", "b", "v"], [Media.IMAGE, Media.IMAGE, Media.VIDEO], ["A1", "A1", "B2"], [column]
     )
     in_blocks = ListSet.build([ActiveList("partner", 1, Action.QUARANTINE, [block])])
-    assert in_blocks.id == ListSet.build([active(*entries)]).id
+    assert stored(in_blocks) == stored(ListSet.build([active(*entries)]))
 
 
 @settings(deadline=None, max_examples=30)
@@ -462,16 +460,34 @@ def test_a_list_is_streamed_block_by_block() -> None:
         EntryHash(Algorithm.PDQ, bytes(32), timestamp=1e9),
     ],
 )
-def test_an_entry_that_cannot_be_compared_is_refused_by_name(bad: EntryHash) -> None:
-    entries = image("good", 1), Entry("bad one", Media.VIDEO, (bad,))
-    with pytest.raises(EntryUnusable, match="partner: entry bad one") as caught:
-        ListSet.build([active(*entries)])
-    assert not bad.bits or bad.bits.hex() not in caught.value.message
+def test_a_hash_that_cannot_be_compared_is_left_out_and_named_the_rest_acts(
+    bad: EntryHash,
+) -> None:
+    bad_one = replace(image("bad one", 7), hashes=(bad, *image("bad one", 7).hashes))
+    lists = ListSet.build([active(image("good", 1), bad_one, image("last", 2))])
+    seen = clip(picture(1), picture(2), picture(7))
+    assert {found.entry for found in match(lists, seen)} == {"good", "bad one", "last"}
+    ((name, entry, problem),) = ListSet.open(stored(lists)).left_out
+    assert (name, entry) == ("partner", "bad one")
+    assert not bad.bits or bad.bits.hex() not in problem
 
 
-def test_an_entry_that_is_there_twice_is_refused_by_name() -> None:
-    with pytest.raises(EntryUnusable, match="entry twin"):
-        ListSet.build([active(image("twin", 1), image("twin", 2))])
+def test_a_set_that_lacks_a_damaged_hash_does_not_pass_for_the_sound_one() -> None:
+    damaged = Entry("a", Media.IMAGE, (EntryHash(Algorithm.PDQ, bytes(31)),))
+    assert ListSet.build([active(damaged)]).id != ListSet.build([active(image("a", 1))]).id
+
+
+def test_the_damaged_hash_of_a_disabled_entry_is_no_matter() -> None:
+    damaged = Entry("a", Media.IMAGE, (EntryHash(Algorithm.PDQ, bytes(31)),))
+    lists = ListSet.build([active(damaged, image("b", 1), disabled=frozenset("a"))])
+    assert lists.left_out == ()
+
+
+def test_an_entry_that_is_there_twice_acts_once_and_is_named() -> None:
+    lists = ListSet.build([active(image("twin", 1), image("twin", 2), image("other", 3))])
+    assert len(lists) == 2
+    assert lists.left_out == (LeftOut("partner", "twin", "it is there twice"),)
+    assert [m.entry for m in match(lists, clip(picture(3)))] == ["other"]
 
 
 def test_a_list_that_is_there_twice_is_refused() -> None:
@@ -537,20 +553,149 @@ def test_a_file_with_one_bit_turned_is_refused(data: st.DataObject) -> None:
         ListSet.open(bytes(damaged))
 
 
+def test_a_file_that_was_checked_is_known_by_its_checksum() -> None:
+    file = io.BytesIO()
+    checksum = sample().save(file)
+    assert ListSet.open(file.getvalue(), checksum=checksum).id == sample().id
+    other = "0" * len(checksum)
+    with pytest.raises(ListSetDamaged, match="checksum"):
+        ListSet.open(file.getvalue(), checksum=other)
+
+
+@settings(deadline=None, max_examples=100)
+@given(st.data())
+def test_a_turned_bit_in_header_or_table_is_seen_without_reading_it_all(
+    data: st.DataObject,
+) -> None:
+    file = io.BytesIO()
+    checksum = sample().save(file)
+    damaged = bytearray(file.getvalue())
+    damaged[data.draw(st.integers(0, 1000))] ^= 1 << data.draw(st.integers(0, 7))
+    with pytest.raises(ListSetDamaged):
+        ListSet.open(bytes(damaged), checksum=checksum)
+
+
 @pytest.mark.parametrize(
     ("damage", "says"),
     [
         (lambda whole: whole[:20], "truncated"),
         (lambda whole: whole[:-1], "bytes where it should have"),
-        (lambda whole: b"SQLite format 3\0" + whole[16:], "not a compiled list set"),
+        (lambda whole: b"SQLite format 3\0" + whole[16:], "something else"),
         (lambda whole: whole[:8] + b"\x63" + whole[9:], "format is version 99"),
         (lambda whole: whole[:-1] + bytes([whole[-1] ^ 1]), "checksum"),
     ],
 )
 def test_what_is_wrong_with_a_file_is_said(damage: Callable[[bytes], bytes], says: str) -> None:
     with pytest.raises(ListSetDamaged, match=says) as caught:
-        ListSet.open(damage(stored(sample())))
+        ListSet.open(damage(stored(sample())), "lists/ab12.lists")
+    assert "lists/ab12.lists" in caught.value.message
     assert "compiled again" in caught.value.remedy
+
+
+# A set on top of another.
+
+
+def layered(
+    before: Iterable[ActiveList],
+    after: Iterable[ActiveList],
+    without: Mapping[str, Iterable[str]],
+) -> ListSet:
+    """A set of `after`, stored and opened, whose other entries are those of `before`."""
+    file = io.BytesIO()
+    base = ListSet.build(before)
+    checksum = base.save(file)
+    known = {name: frozenset(ids) for name, ids in without.items()}
+    lists = ListSet.build(after, Base(base, "base", checksum, known))
+    opened = {("base", checksum): ListSet.open(file.getvalue())}
+    return ListSet.open(stored(lists), open_base=lambda *which: opened[which])
+
+
+SEEN = clip(
+    picture(1), picture(2), picture(3), picture(4), digests=replace(NO_DIGESTS, md5="00" * 16)
+)
+FILE = Entry("file", Media.FILE, (EntryHash(Algorithm.MD5, bytes(16)),))
+
+
+def same(one: ListSet, two: ListSet) -> None:
+    assert one.id == two.id
+    assert one.lists == two.lists
+    assert one.algorithms == two.algorithms
+    assert len(one) == len(two)
+    assert one.left_out == two.left_out
+    assert set(match(one, SEEN)) == set(match(two, SEEN))
+    assert match(two, SEEN), "nothing was compared"
+
+
+def test_entries_that_are_added_changed_or_removed_act_as_if_all_was_compiled_anew() -> None:
+    before = active(image("a", 1), image("b", 2), image("c", 3), FILE)
+    after = active(image("d", 4), image("b", 8), version=2, action=Action.REVIEW, distance=9)
+    whole = active(
+        image("a", 1),
+        image("b", 8),
+        image("d", 4),
+        FILE,
+        version=2,
+        action=Action.REVIEW,
+        distance=9,
+    )
+    both = layered([before], [after], {"partner": ["b", "c"]})
+    same(both, ListSet.build([whole]))
+    assert {m.entry for m in match(both, SEEN)} == {"a", "d", "file"}
+
+
+def test_lists_come_and_go_without_a_new_base() -> None:
+    partner, gone = active(image("a", 1), FILE), active(image("a", 2), name="gone")
+    new = active(image("z", 3), name="a new one", action=Action.LOG)
+    both = layered([partner, gone], [active(), new], {"partner": []})
+    same(both, ListSet.build([partner, new]))
+
+
+def test_an_entry_that_no_longer_acts_does_not_hide_its_twin() -> None:
+    lists = [active(image("a", 1), image("b", 1)), active(image("a", 1), name="another")]
+    disabled = active(disabled=frozenset("a"))
+    both = layered(lists, [disabled, active(name="another")], {"partner": "a", "another": ()})
+    assert {(m.list, m.entry) for m in match(both, SEEN)} == {("partner", "b"), ("another", "a")}
+
+
+def test_a_file_that_no_longer_acts_does_not_match() -> None:
+    both = layered([active(FILE, image("a", 1))], [active()], {"partner": ["file"]})
+    assert [m.entry for m in match(both, SEEN)] == ["a"]
+    assert both.algorithms == {Algorithm.PDQ}
+
+
+def test_a_damaged_hash_of_the_base_is_named_as_long_as_its_entry_acts() -> None:
+    damaged = Entry("bad", Media.IMAGE, (EntryHash(Algorithm.PDQ, bytes(31)),))
+    before = active(damaged, image("a", 1))
+    same(layered([before], [active()], {"partner": []}), ListSet.build([before]))
+    assert layered([before], [active()], {"partner": ["bad"]}).left_out == ()
+
+
+def test_a_set_whose_base_is_missing_is_refused() -> None:
+    base = ListSet.build([active(image("a", 1))])
+    lists = ListSet.build([active()], Base(base, "base", "00", {"partner": ()}))
+    with pytest.raises(ListSetDamaged, match="built on"):
+        ListSet.open(stored(lists))
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.data())
+def test_a_set_on_top_of_another_matches_what_a_new_one_does(data: st.DataObject) -> None:
+    """Entries are numbers, their hashes pictures."""
+    listed = st.dictionaries(st.integers(0, 9), st.integers(0, 12), max_size=8)
+    old, new = data.draw(listed), data.draw(listed)
+    added = {e: n for e, n in new.items() if old.get(e) != n}
+    gone = {str(e) for e, n in old.items() if new.get(e) != n}
+    seen = clip(*(picture(number, 9) for number in range(13)))
+    entries = {e: image(str(e), n) for e, n in added.items()}
+    both = layered(
+        [active(*(image(str(e), n) for e, n in old.items()))],
+        [active(*entries.values())],
+        {"partner": gone},
+    )
+    whole = ListSet.build([active(*(image(str(e), n) for e, n in new.items()))])
+    assert set(match(both, seen)) == set(match(whole, seen))
+    assert both.id == whole.id
+    assert both.algorithms == whole.algorithms
 
 
 # Public videos, by the reference implementation's hashes of every frame.
