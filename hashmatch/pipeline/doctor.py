@@ -113,8 +113,9 @@ class _Patient:
 
     def lists(self) -> str:
         assert self.db is not None
-        versions = compile_lists(self.db, self._settings, now()).versions
-        return ", ".join(f"{name} {version}" for name, version in versions.items())
+        compiled = compile_lists(self.db, self._settings, now())
+        acting = ", ".join(f"{name} {version}" for name, version in compiled.versions.items())
+        return "; ".join([acting, *compiled.alarms])
 
     def canary(self) -> str:
         assert self.db is not None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from pathlib import Path
 
 import numpy as np
@@ -101,3 +102,15 @@ def test_the_canarys_hashes_are_another_implementations(tmp_path):
 
 def test_a_canary_needs_both_of_its_entries():
     assert canary.problem(()) == "its digest did not match"
+
+
+def test_a_damaged_listed_hash_is_an_alarm_and_everything_else_is_looked_for(hashmatch, tmp_path):
+    write_clip(hashmatch.clips / "copy.mp4", seed=99, width=320, height=240)
+    with sqlite3.connect(hashmatch.home / "hashmatch.db") as database:
+        database.execute(
+            "update entry_hash set bits = x'00' where id = (select min(id) from entry_hash)"
+        )
+    summary = hashmatch.scan(code=0)
+    assert summary["outcomes"]["matched"] == 1
+    (alarm,) = summary["alarms"]
+    assert "partner: entry v1" in alarm
