@@ -68,16 +68,58 @@ class Media(StrEnum):
 
 
 class Variant(StrEnum):
-    """What of a picture is hashed: as it is, mirrored, and both without the bars around it."""
+    """What of a picture is hashed: turned or mirrored in one of the eight ways there are, whole or
+    without the bars around it (inner). Rotations are counter-clockwise, a flip is upside down,
+    transpose and transverse mirror at the falling and at the rising diagonal.
+    """
 
     ORIGINAL = "original"
     MIRROR = "mirror"
+    ROTATE_90 = "rotate-90"
+    ROTATE_180 = "rotate-180"
+    ROTATE_270 = "rotate-270"
+    FLIP = "flip"
+    TRANSPOSE = "transpose"
+    TRANSVERSE = "transverse"
     INNER = "inner"
     INNER_MIRROR = "inner-mirror"
+    INNER_ROTATE_90 = "inner-rotate-90"
+    INNER_ROTATE_180 = "inner-rotate-180"
+    INNER_ROTATE_270 = "inner-rotate-270"
+    INNER_FLIP = "inner-flip"
+    INNER_TRANSPOSE = "inner-transpose"
+    INNER_TRANSVERSE = "inner-transverse"
+
+    @property
+    def inner(self) -> bool:
+        return self.startswith("inner")
+
+    @property
+    def turned(self) -> bool:
+        """One of the six beyond the picture and its mirror image: hashed where a list asks."""
+        return self.removeprefix("inner-") not in ("original", "mirror", "inner")
 
 
-# Their order in `FrameHashes.bits`. A clip without bars has the first two only.
-VARIANTS = (Variant.ORIGINAL, Variant.MIRROR, Variant.INNER, Variant.INNER_MIRROR)
+class Orientations(StrEnum):
+    """In which orientations clips are compared with a list: as they are and mirrored, or in all
+    eight that turning and mirroring give.
+    """
+
+    MIRRORED = "mirrored"
+    ALL = "all"
+
+    @property
+    def variants(self) -> tuple[Variant, ...]:
+        """What is hashed of a picture, in the order of `Variant`: all of outer, then all of inner."""
+        return tuple(v for v in Variant if self is Orientations.ALL or not v.turned)
+
+    @property
+    def outer(self) -> tuple[Variant, ...]:
+        return tuple(v for v in self.variants if not v.inner)
+
+    @property
+    def inner(self) -> tuple[Variant, ...]:
+        return tuple(v for v in self.variants if v.inner)
 
 
 class Sampling(StrEnum):
@@ -181,8 +223,8 @@ class Digests:
 class FrameHashes:
     """The frame hashes of one clip by one recipe: n rows, ordered by time.
 
-    t: (n,) float64, seconds; quality: (n,) uint8, 0..100; bits: (n, variants, bytes) uint8, with the
-    variants in the order of `VARIANTS` (a recipe may have only the first).
+    t: (n,) float64, seconds; quality: (n,) uint8, 0..100; bits: (n, variants, bytes) uint8;
+    variants: what the second axis of bits is, in the order of `Variant`.
     """
 
     recipe: str
@@ -190,6 +232,7 @@ class FrameHashes:
     t: NDArray[np.float64]
     quality: NDArray[np.uint8]
     bits: NDArray[np.uint8]
+    variants: tuple[Variant, ...]
 
     def __len__(self) -> int:
         return len(self.t)

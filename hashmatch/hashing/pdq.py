@@ -34,20 +34,13 @@ from hashmatch.hashing.kernels import (
     shrink_rows,
 )
 from hashmatch.hashing.reference import filtered
+from hashmatch.model import Orientations
 
 __all__ = ["ORIENTATIONS", "FrameTooSmall", "PdqHash", "pdq", "pdq_rgb", "turned", "warm"]
 
-# What the rows of bits are of, in their order.
-ORIENTATIONS = (
-    "original",
-    "mirror",
-    "rotate-90",
-    "rotate-180",
-    "rotate-270",
-    "flip",
-    "transpose",
-    "transverse",
-)
+# The order of the rows of bits. Rotations are counter-clockwise, as those of `np.rot90`; transverse
+# is the transpose over the other diagonal.
+ORIENTATIONS = Orientations.ALL.outer
 # Those in which rows and columns change places: the same sums, but in another order.
 _QUARTER_TURNS = (2, 4, 6, 7)
 # Terms of the linear path were within 0.003 of the reference's for pictures like those of a camera

@@ -22,13 +22,14 @@ from hashmatch.matching.policy import COVERED
 from hashmatch.matching.sequences import Compared, Videos
 from hashmatch.matching.tally import Counts, References, Runs, Tally
 from hashmatch.model import (
-    VARIANTS,
     Action,
     Algorithm,
     Fingerprint,
+    FrameHashes,
     Match,
     MatchKind,
     Stretch,
+    Variant,
 )
 
 # Frames of a clip within reach of a listed video from which the two are compared in full.
@@ -40,12 +41,13 @@ MAX_COMPARED = 200
 MAX_MATCHES = 1000
 
 _ACTIONS = (Action.QUARANTINE, Action.REVIEW, Action.LOG)
+_VARIANTS = tuple(Variant)
 _KINDS = (MatchKind.FILE, MatchKind.SEQUENCE, MatchKind.FRAMES)
 _DIGESTS = (Algorithm.SHA256, Algorithm.SHA1, Algorithm.MD5)
 _ALGORITHMS = (*_DIGESTS, *(a for a in Algorithm if a.perceptual))
 
-# What speaks for one entry; kind and algorithm are positions in the tuples above, sequence one in the
-# clip's list of them counted from 1, 0 for none.
+# What speaks for one entry; kind, algorithm and variant are positions in the tuples above, sequence
+# one in the clip's list of them counted from 1, 0 for none.
 EVIDENCE = np.dtype(
     [
         ("entry", "u4"),
@@ -100,7 +102,7 @@ class Comparison:
             runs = Runs.of(frames, usable)
             # No distance is within the last: that of entries that belong to no list.
             held_to = np.array([*limits, -1], np.int16)
-            found += [self._frames(part, algorithm, runs, held_to) for part in searched]
+            found += [self._frames(part, frames, runs, held_to) for part in searched]
         return tuple(self._match(evidence) for evidence in self._strongest(np.concatenate(found)))
 
     def _files(self, part: Part, fingerprint: Fingerprint) -> NDArray[Any]:
@@ -129,9 +131,10 @@ class Comparison:
         return np.concatenate(found)
 
     def _frames(
-        self, part: Part, algorithm: Algorithm, runs: Runs, limits: NDArray[np.int16]
+        self, part: Part, frames: FrameHashes, runs: Runs, limits: NDArray[np.int16]
     ) -> NDArray[Any]:
         """The entries that frames hit, and listed videos that agree with the clip."""
+        algorithm = frames.algorithm
         index = part.indexes[algorithm]
         columns: list[Any] = [part.arrays[f"{algorithm}.{n}"] for n in References._fields]
         references = References(*columns)
@@ -154,6 +157,8 @@ class Comparison:
         if algorithm is Algorithm.PDQ:
             videos = Videos(runs, index.rows, references)
             self._compare_videos(part, videos, counts, limits, evidence)
+        named = np.array([_VARIANTS.index(variant) for variant in frames.variants], np.uint8)
+        evidence["variant"] = named[evidence["variant"]]
         return evidence[self._counts(evidence)]
 
     def _compare_videos(
@@ -224,7 +229,7 @@ class Comparison:
             start=float(evidence["start"]),
             end=float(evidence["end"]),
             frames=int(evidence["frames"]),
-            variant=VARIANTS[evidence["variant"]],
+            variant=_VARIANTS[evidence["variant"]],
             algorithm=_ALGORITHMS[evidence["algorithm"]],
             classification=part.classification(entry),
             **({} if sequence is None else _described(sequence)),

@@ -39,6 +39,7 @@ from hashmatch.model import (
     FrameHashes,
     Match,
     Media,
+    Variant,
 )
 
 # Raise it when the same versions, with the same rules, can come to match something else.
@@ -194,7 +195,8 @@ def warm() -> None:
             # A whole listed video, and a frame that repeats the last.
             hashes = bits[[0, 1, 2, 3, 3], None, : algorithm.bits // 8]
             quality = np.full(5, 100, np.uint8)
-            frames = FrameHashes("warm", algorithm, times[:5], quality, hashes)
+            shown = (Variant.ORIGINAL,)
+            frames = FrameHashes("warm", algorithm, times[:5], quality, hashes, shown)
             clip = Fingerprint(Digests("", "", ""), 0, frames=(frames,))
             lists.match(clip, distance=31, quality=0, review_score=1)
     many = np.random.default_rng(0).integers(0, 256, (MOST_ROWS + 1, 32), np.uint8)

@@ -14,7 +14,7 @@ from typing import Protocol, Self
 
 from hashmatch.config import Decode
 from hashmatch.media.sandbox import ChildDied, Sandbox, SandboxLimits
-from hashmatch.model import Algorithm, Digests, Fingerprint, Reason, Sampling
+from hashmatch.model import Algorithm, Digests, Fingerprint, Orientations, Reason, Sampling
 from hashmatch.pipeline.testimony import Implausible, Testimony
 
 _TASK = "hashmatch.pipeline.frames:hash_frames"
@@ -63,24 +63,26 @@ class Fingerprinter:
         size: int,
         algorithms: frozenset[Algorithm],
         sampling: Sampling | None = None,
+        orientations: Orientations = Orientations.MIRRORED,
     ) -> Fingerprint:
         """What a clip is to be remembered by: PDQ, and what else of `algorithms` is perceptual.
 
-        sampling: in place of the settings'. Each algorithm has its frames, ordered by time, even if
-        there are none; a clip that could not be opened has no algorithm at all. Raises
-        SandboxBroken if no clip whatever could be looked at.
+        sampling: in place of the settings'; orientations: of PDQ hashes, the others have one. Each
+        algorithm has its frames, ordered by time, even if there are none; a clip that could not be
+        opened has no algorithm at all. Raises SandboxBroken if no clip whatever could be looked at.
         """
         wanted = {Algorithm.PDQ} | {algorithm for algorithm in algorithms if algorithm.perceptual}
         request = {
             "algorithms": sorted(wanted),
             "sampling": sampling or self._decode.sampling,
+            "orientations": orientations,
             "limits": {
                 "max_pixels": self._decode.max_pixels,
                 "max_seconds": self._decode.max_seconds,
                 "max_gap_seconds": self._decode.max_gap_seconds,
             },
         }
-        testimony = Testimony(wanted)
+        testimony = Testimony(wanted, orientations)
         messages = self._sandbox.run(file.fileno(), request, self._decode.max_seconds + _WALL_GRACE)
         try:
             for header, payload in messages:

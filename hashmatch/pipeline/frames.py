@@ -1,7 +1,7 @@
 """The task that runs inside the sandbox: a clip's bytes in, its frame hashes out, in batches.
 
     for header, packed in hash_frames(file, {"algorithms": ["pdq"], "sampling": "every", ...}):
-        header["kind"]        # 'batch', 'batch', 'end', or once 'unseeable'
+        header["kind"]        # 'batch', 'batch', 'cut', 'end', or once 'unseeable'
 
 Everything that decodes or hashes is imported here, at the top: once a clip is being read the
 process can open no file, so it can import nothing either. `testimony` is the other side.
@@ -13,6 +13,7 @@ import importlib
 import pkgutil
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any, BinaryIO
 
 import av
@@ -30,16 +31,12 @@ from hashmatch.media.frame import Frame
 from hashmatch.media.limits import Limits
 from hashmatch.media.reader import Reader, open_media
 from hashmatch.media.unseeable import Unseeable
-from hashmatch.model import VARIANTS, Algorithm, FrameHashes, Sampling
+from hashmatch.model import Algorithm, FrameHashes, Orientations, Reason, Sampling, Variant
+from hashmatch.pipeline.cutting import ClipBars, Message, cut_again, hashed, inside
 
 # A batch goes out when it has this many frames or is this old: a crash loses no more than that.
 _BATCH_FRAMES = 256
 _BATCH_SECONDS = 1.0
-
-# PDQ's own advice: a hash of less quality says nothing. The frame's quality is that of the whole.
-_LEAST_QUALITY_INSIDE = 50
-
-_Message = tuple[dict[str, Any], bytes]
 
 
 def warm() -> None:
@@ -57,35 +54,51 @@ def warm() -> None:
         recipe(algorithm)
 
 
-def hash_frames(file: BinaryIO, request: dict[str, Any]) -> Iterator[_Message]:
+def hash_frames(file: BinaryIO, request: dict[str, Any]) -> Iterator[Message]:
     """Messages by kind; `progress` is {"duration", "seen", "sampling", "trouble"} so far.
 
     batch: {"progress"} and frame hashes of one algorithm, packed, each frame with its PDQ quality
-    whatever the algorithm; end: {"progress", "hashed"}, the last one; unseeable:
-    {"reason"}, the only one.
+    whatever the algorithm; cut: {"first"} and the inner variants, packed, of as many frames that were
+    told before, from that number on, in the place of what was told; end: {"progress", "hashed"}, the
+    last one; unseeable: {"reason"}, the only one.
     """
     limits = Limits(**request["limits"])
+    sampling = Sampling(request["sampling"])
+    started = time.monotonic()
     try:
-        reader = open_media(file, Sampling(request["sampling"]), limits)
+        reader = open_media(file, sampling, limits)
     except Unseeable as unseeable:
         yield {"kind": "unseeable", "reason": unseeable.reason}, b""
         return
-    hashed = 0
+    orientations = Orientations(request["orientations"])
+    bars = ClipBars()
     with reader:
-        batch = _Batch(frozenset(Algorithm(name) for name in request["algorithms"]))
+        batch = _Batch(frozenset(Algorithm(name) for name in request["algorithms"]), orientations)
         for frame in reader:
-            hashed += batch.add(frame)
+            batch.add(frame, bars)
             if batch.due:
                 yield from batch.messages(reader)
         yield from batch.messages(reader)
-        yield {"kind": "end", "progress": _progress(reader), "hashed": hashed}, b""
+        progress = _progress(reader)
+    if progress["trouble"] != Reason.TIME_LIMIT and (corrections := bars.corrections()):
+        left = limits.max_seconds - (time.monotonic() - started)
+        file.seek(0)
+        whole = yield from cut_again(
+            lambda: open_media(file, sampling, replace(limits, max_seconds=left)),
+            corrections,
+            orientations,
+        )
+        if not whole and progress["trouble"] is None:
+            progress["trouble"] = Reason.TIME_LIMIT
+    yield {"kind": "end", "progress": progress, "hashed": len(bars)}, b""
 
 
 class _Batch:
     """Frames hashed and not yet sent."""
 
-    def __init__(self, algorithms: frozenset[Algorithm]) -> None:
+    def __init__(self, algorithms: frozenset[Algorithm], orientations: Orientations) -> None:
         self._others = sorted(algorithms - {Algorithm.PDQ})
+        self._orientations = orientations
         self._clear()
 
     def _clear(self) -> None:
@@ -100,45 +113,36 @@ class _Batch:
     def due(self) -> bool:
         return len(self._t) >= _BATCH_FRAMES or time.monotonic() - self._since >= _BATCH_SECONDS
 
-    def add(self, frame: Frame) -> bool:
-        """Whether the frame is large enough to be hashed."""
+    def add(self, frame: Frame, bars: ClipBars) -> None:
+        """Hash a frame, unless it is too small for that."""
         try:
-            whole = pdq.pdq(frame.luma, full_range=frame.full_range)
+            whole = hashed(frame.luma, frame.full_range, self._orientations)
         except FrameTooSmall:
-            return False
+            return
+        box = bars.look(frame.luma, whole.quality)
         self._t.append(frame.t)
         self._quality.append(whole.quality)
-        inner = _without_bars(frame) or whole
-        self._bits[Algorithm.PDQ].append(np.concatenate([whole.bits, inner.bits]))
+        inner = inside(frame, box, self._orientations)
+        self._bits[Algorithm.PDQ].append(
+            np.concatenate([whole.bits, whole.bits if inner is None else inner])
+        )
         if self._others:
             image = frame.image()
             for algorithm in self._others:
                 self._bits[algorithm].append(image_hash(algorithm, image)[np.newaxis])
-        return True
 
-    def messages(self, reader: Reader) -> Iterator[_Message]:
+    def messages(self, reader: Reader) -> Iterator[Message]:
         if not self._t:
             return
         t, quality = np.array(self._t, np.float64), np.array(self._quality, np.uint8)
         for algorithm, rows in self._bits.items():
-            variants = len(VARIANTS) if algorithm is Algorithm.PDQ else 1
-            bits = np.array(rows, np.uint8).reshape(len(t), variants, algorithm.bits // 8)
-            hashes = FrameHashes(recipe(algorithm), algorithm, t, quality, bits)
+            pdq_variants = self._orientations.variants
+            variants = pdq_variants if algorithm is Algorithm.PDQ else (Variant.ORIGINAL,)
+            hashes = FrameHashes(
+                recipe(algorithm), algorithm, t, quality, np.array(rows, np.uint8), variants
+            )
             yield {"kind": "batch", "progress": _progress(reader)}, pack(hashes)
         self._clear()
-
-
-def _without_bars(frame: Frame) -> pdq.PdqHash | None:
-    """The hash of the picture inside its bars; None where there are none, or nothing to see inside."""
-    box = borders.inner(frame.luma)
-    if box is None:
-        return None
-    top, bottom, left, right = box
-    try:
-        inside = pdq.pdq(frame.luma[top:bottom, left:right], full_range=frame.full_range)
-    except FrameTooSmall:
-        return None
-    return inside if inside.quality >= _LEAST_QUALITY_INSIDE else None
 
 
 def _progress(reader: Reader) -> dict[str, Any]:

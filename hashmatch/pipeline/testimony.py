@@ -1,6 +1,6 @@
 """What a decoder says of its clip, checked as one checks a witness who may have been bribed.
 
-    testimony = Testimony({Algorithm.PDQ})
+    testimony = Testimony({Algorithm.PDQ}, Orientations.MIRRORED)
     for header, payload in messages:
         testimony.hear(header, payload)
     testimony.conclude()
@@ -17,17 +17,19 @@ from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hashmatch.hashing.packing import FingerprintDamaged, unpack
 from hashmatch.hashing.recipes import recipe
 from hashmatch.model import (
-    VARIANTS,
     Algorithm,
     Digests,
     Fingerprint,
     FrameHashes,
+    Orientations,
     Reason,
     Sampling,
+    Variant,
 )
 
 _LONGEST = 1e7  # seconds of presentation time that any clip may name
@@ -77,10 +79,13 @@ class _Progress:
 
 
 class Testimony:
-    """What one clip's decoder said so far. algorithms: those it was asked for."""
+    """What one clip's decoder said so far. algorithms, orientations: those it was asked for."""
 
-    def __init__(self, algorithms: Collection[Algorithm]) -> None:
+    def __init__(self, algorithms: Collection[Algorithm], orientations: Orientations) -> None:
         self._batches: dict[Algorithm, list[FrameHashes]] = {a: [] for a in sorted(algorithms)}
+        self._orientations = orientations
+        self._cut: list[tuple[int, FrameHashes]] = []
+        self._times: NDArray[np.float64] | None = None
         self._progress = _Progress()
         self._opened = False
         self._over = False
@@ -92,6 +97,8 @@ class Testimony:
             raise Implausible
         if kind == "batch":
             self._batch(header, payload)
+        elif kind == "cut":
+            self._cut_again(header, payload)
         elif kind == "end":
             self._end(header)
         elif kind == "unseeable" and not self._opened:
@@ -110,21 +117,33 @@ class Testimony:
 
     def _batch(self, header: Mapping[str, Any], payload: bytes) -> None:
         progress = _Progress.of(header.get("progress"))
-        try:
-            hashes = unpack(payload)
-        except FingerprintDamaged:
-            raise Implausible from None
+        hashes = _hashes(payload)
         if (
-            len(hashes) == 0
+            self._times is not None
             or hashes.algorithm not in self._batches
-            or hashes.recipe != recipe(hashes.algorithm)
-            or hashes.bits.shape[1] != _variants(hashes.algorithm)
-            or (np.abs(hashes.t) > _LONGEST).any()
+            or hashes.variants != _variants(hashes.algorithm, self._orientations)
         ):
             raise Implausible
         self._batches[hashes.algorithm].append(hashes)
         self._progress = progress
         self._opened = True
+
+    def _cut_again(self, header: Mapping[str, Any], payload: bytes) -> None:
+        """What is inside the bars of frames that were told before, now that these are known."""
+        hashes, first = _hashes(payload), header.get("first")
+        if self._times is None:
+            batches = self._batches.get(Algorithm.PDQ, ())
+            self._times = np.concatenate([np.empty(0), *(batch.t for batch in batches)])
+        if (
+            isinstance(first, bool)
+            or not isinstance(first, int)
+            or not 0 <= first < len(self._times)
+            or hashes.algorithm is not Algorithm.PDQ
+            or hashes.variants != self._orientations.inner
+            or not np.array_equal(hashes.t, self._times[first : first + len(hashes)])
+        ):
+            raise Implausible
+        self._cut.append((first, hashes))
 
     def _end(self, header: Mapping[str, Any]) -> None:
         progress = _Progress.of(header.get("progress"))
@@ -142,7 +161,7 @@ class Testimony:
         self._over = True
 
     def fingerprint(self, digests: Digests, size: int) -> Fingerprint:
-        frames = [_joined(name, batches) for name, batches in self._batches.items()]
+        frames = [self._joined(algorithm) for algorithm in self._batches]
         return Fingerprint(
             digests=digests,
             size=size,
@@ -153,21 +172,43 @@ class Testimony:
             trouble=self._progress.trouble,
         )
 
+    def _joined(self, algorithm: Algorithm) -> FrameHashes:
+        """All batches as one, ordered by time."""
+        batches, variants = self._batches[algorithm], _variants(algorithm, self._orientations)
+        none = np.empty((0, len(variants), algorithm.bits // 8), np.uint8)
+        t = np.concatenate([np.empty(0), *(batch.t for batch in batches)])
+        quality = np.concatenate([np.empty(0, np.uint8), *(batch.quality for batch in batches)])
+        bits = np.concatenate([none, *(batch.bits for batch in batches)])
+        if algorithm is Algorithm.PDQ:
+            outer = len(variants) // 2
+            for first, cut in self._cut:
+                bits[first : first + len(cut), outer:] = cut.bits
+            if (bits[:, outer:] == bits[:, :outer]).all():
+                # No frame has bars, so the picture inside them is the whole.
+                bits, variants = bits[:, :outer], variants[:outer]
+        order = np.argsort(t, kind="stable")
+        return FrameHashes(
+            recipe(algorithm), algorithm, t[order], quality[order], bits[order], variants
+        )
 
-def _variants(algorithm: Algorithm) -> int:
-    return len(VARIANTS) if algorithm is Algorithm.PDQ else 1
+
+def _variants(algorithm: Algorithm, orientations: Orientations) -> tuple[Variant, ...]:
+    return orientations.variants if algorithm is Algorithm.PDQ else (Variant.ORIGINAL,)
 
 
-def _joined(algorithm: Algorithm, batches: list[FrameHashes]) -> FrameHashes:
-    """All batches as one, ordered by time."""
-    none = np.empty((0, _variants(algorithm), algorithm.bits // 8), np.uint8)
-    t = np.concatenate([np.empty(0), *(batch.t for batch in batches)])
-    quality = np.concatenate([np.empty(0, np.uint8), *(batch.quality for batch in batches)])
-    bits = np.concatenate([none, *(batch.bits for batch in batches)])
-    if len(VARIANTS) == bits.shape[1] and (bits[:, 2:] == bits[:, :2]).all():
-        bits = bits[:, :2]  # no frame has bars, so the picture inside them is the whole
-    order = np.argsort(t, kind="stable")
-    return FrameHashes(recipe(algorithm), algorithm, t[order], quality[order], bits[order])
+def _hashes(payload: bytes) -> FrameHashes:
+    """Frame hashes, at least one, by the current recipe and at times of a clip."""
+    try:
+        hashes = unpack(payload)
+    except FingerprintDamaged:
+        raise Implausible from None
+    if (
+        len(hashes) == 0
+        or hashes.recipe != recipe(hashes.algorithm)
+        or (np.abs(hashes.t) > _LONGEST).any()
+    ):
+        raise Implausible
+    return hashes
 
 
 def _seconds(said: Any) -> float:

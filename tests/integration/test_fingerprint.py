@@ -9,11 +9,14 @@ import signal
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any
 
+import av
 import imagehash
 import numpy as np
+import pdqhash
 import pytest
 from drawn import clip_bytes, moving_picture
 from numpy.typing import NDArray
@@ -21,8 +24,18 @@ from PIL import Image
 
 from hashmatch.config import Decode
 from hashmatch.hashing.recipes import recipe
-from hashmatch.model import Algorithm, Digests, Fingerprint, Reason, Sampling
-from hashmatch.pipeline import testimony
+from hashmatch.media.limits import Limits
+from hashmatch.media.reader import Reader, open_media
+from hashmatch.model import (
+    Algorithm,
+    Digests,
+    Fingerprint,
+    Orientations,
+    Reason,
+    Sampling,
+    Variant,
+)
+from hashmatch.pipeline import frames, testimony
 from hashmatch.pipeline.fingerprint import Fingerprinter
 
 PDQ = frozenset({Algorithm.PDQ})
@@ -189,6 +202,112 @@ def test_reading_ends_at_max_seconds_with_what_was_seen() -> None:
         seen = look(hasty, content, ALL, Sampling.EVERY)
     assert seen.trouble is Reason.TIME_LIMIT
     assert 0 < len(seen.frames[0]) < 300
+
+
+def padded(t: float, *, night: bool = False) -> NDArray[np.uint8]:
+    """The scene at t seconds, 320x180 in 320x240, with a logo that reaches from the bar into it."""
+    canvas = np.zeros((240, 320, 3), np.uint8)
+    canvas[30:210] = moving_picture(t, 320, 180)
+    if night:
+        canvas[30:75] = canvas[165:210] = 0
+        canvas[:, :60] = canvas[:, 260:] = 0
+    canvas[8:36, 20:60] = moving_picture(0, 40, 28, seed=7)
+    return canvas
+
+
+def encoded(pictures: list[NDArray[np.uint8]], bit_rate: int) -> bytes:
+    with tempfile.NamedTemporaryFile(suffix=".mp4") as file:
+        with av.open(file.name, "w") as output:
+            stream = output.add_stream("libx264", rate=25)
+            stream.height, stream.width = pictures[0].shape[:2]
+            stream.pix_fmt, stream.bit_rate = "yuv420p", bit_rate
+            for picture in pictures:
+                output.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+            output.mux(stream.encode())
+        return Path(file.name).read_bytes()
+
+
+def inner_distance(seen: Fingerprint, variant: Variant, frame: int, picture: Any) -> int:
+    """Bits between a variant of a frame and what `pdqhash` makes of a picture."""
+    [frames] = seen.frames
+    bits, _ = pdqhash.compute(np.ascontiguousarray(picture))
+    ours = frames.bits[frame, frames.variants.index(variant)]
+    return int((np.unpackbits(ours) != bits).sum())
+
+
+@pytest.mark.parametrize("bit_rate", [60_000, 1_000_000])
+def test_the_picture_in_bars_with_a_logo_is_hashed_though_it_begins_dark(
+    fingerprinter: Fingerprinter, bit_rate: int
+) -> None:
+    """Of the dark frames all that is black looks like bars, until the others are known."""
+    times = [number / 25 for number in range(50)]
+    content = encoded([padded(t, night=t < 0.6) for t in times], bit_rate)
+    seen = look(fingerprinter, content, sampling=Sampling.EVERY)
+    assert seen.trouble is None
+    assert seen.frames[0].variants == Orientations.MIRRORED.variants
+    for frame in (0, 10, 20, 49):
+        picture = padded(times[frame], night=times[frame] < 0.6)[30:210]
+        assert inner_distance(seen, Variant.INNER, frame, picture) <= 24
+        assert inner_distance(seen, Variant.INNER_MIRROR, frame, picture[:, ::-1]) <= 24
+        assert inner_distance(seen, Variant.ORIGINAL, frame, picture) > 31
+
+
+def test_a_clip_whose_time_ends_before_its_bars_are_off_is_not_seen_in_full(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    times = [number / 25 for number in range(50)]
+    content = encoded([padded(t, night=t < 0.6) for t in times], 1_000_000)
+    request = {
+        "algorithms": ["pdq"],
+        "sampling": "every",
+        "orientations": "mirrored",
+        "limits": {"max_pixels": 2**26, "max_seconds": 60, "max_gap_seconds": 0.25},
+    }
+    readings: list[float] = []
+
+    def open_late(file: Any, sampling: Sampling, limits: Limits) -> Reader:
+        readings.append(limits.max_seconds)
+        late = replace(limits, max_seconds=-1) if len(readings) == 2 else limits
+        return open_media(file, sampling, late)
+
+    monkeypatch.setattr(frames, "open_media", open_late)
+    messages = [header for header, _ in frames.hash_frames(io.BytesIO(content), request)]
+    assert len(readings) == 2
+    assert 0 < readings[1] < readings[0]
+    assert messages[-1]["kind"] == "end"
+    assert messages[-1]["progress"]["trouble"] == "time-limit"
+
+
+@pytest.mark.parametrize("orientations", Orientations)
+def test_a_clip_is_hashed_in_the_orientations_that_are_asked_for(
+    fingerprinter: Fingerprinter, orientations: Orientations
+) -> None:
+    with spooled(video(5)) as file:
+        digests = Digests("0" * 32, "0" * 40, "0" * 64)
+        seen = fingerprinter.fingerprint(file, digests, 1, PDQ, Sampling.EVERY, orientations)
+    turned = {Variant.ORIGINAL: (0, False), Variant.MIRROR: (0, True)}
+    if orientations is Orientations.ALL:
+        turned |= {Variant.ROTATE_90: (1, False), Variant.ROTATE_180: (2, False)}
+        turned |= {Variant.ROTATE_270: (3, False), Variant.FLIP: (2, True)}
+        turned |= {Variant.TRANSPOSE: (3, True), Variant.TRANSVERSE: (1, True)}
+    assert seen.frames[0].variants == orientations.outer
+    assert set(seen.frames[0].variants) == set(turned)
+    for variant, (quarters, mirrored) in turned.items():
+        picture = np.rot90(moving_picture(0, 160, 128), quarters)
+        assert inner_distance(seen, variant, 0, picture[:, ::-1] if mirrored else picture) <= 24
+
+
+@pytest.mark.parametrize("colour", [0, 255])
+def test_the_picture_in_the_bars_of_a_still_is_hashed(
+    fingerprinter: Fingerprinter, colour: int
+) -> None:
+    canvas = np.full((240, 320, 3), colour, np.uint8)
+    canvas[30:210] = moving_picture(0, 320, 180)
+    canvas[8:20, 20:60] = moving_picture(0, 40, 12, seed=7)
+    sink = io.BytesIO()
+    Image.fromarray(canvas).save(sink, "PNG")
+    seen = look(fingerprinter, sink.getvalue())
+    assert inner_distance(seen, Variant.INNER, 0, canvas[30:210]) <= 10
 
 
 def children(pid: int) -> list[int]:

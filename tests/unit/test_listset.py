@@ -91,6 +91,7 @@ def clip(
         np.arange(len(frames), dtype=np.float64),
         np.full(len(frames), quality, np.uint8),
         bits.transpose(1, 0, 2),
+        tuple(Variant)[: len(columns)],
     )
     return Fingerprint(digests, 1, 10.0, 10.0, None, (hashes,))
 
@@ -729,6 +730,7 @@ def as_clip(hashes: list[EntryHash]) -> Fingerprint:
         t,
         np.array([h.quality for h in hashes], np.uint8),
         np.array([[list(h.bits)] for h in hashes], np.uint8),
+        (Variant.ORIGINAL,),
     )
     return Fingerprint(NO_DIGESTS, 1, float(t[-1]), float(t[-1]), None, (frames,))
 

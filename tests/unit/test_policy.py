@@ -19,6 +19,7 @@ from hashmatch.model import (
     FrameHashes,
     Match,
     MatchKind,
+    Orientations,
     Outcome,
     Reason,
     Verdict,
@@ -36,6 +37,7 @@ def hashes(qualities: list[int], algorithm: Algorithm = Algorithm.PDQ) -> FrameH
         np.arange(count, dtype=np.float64),
         np.array(qualities, np.uint8),
         np.zeros((count, 2, algorithm.bits // 8), np.uint8),
+        Orientations.MIRRORED.outer,
     )
 
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from hashmatch.matching.index import HashIndex, Hits
 from hashmatch.matching.tally import REPEATED, Counts, References, Runs, Tally
-from hashmatch.model import Algorithm, FrameHashes
+from hashmatch.model import Algorithm, FrameHashes, Variant
 
 
 def picture(number: int, turned: int = 0) -> NDArray[np.uint8]:
@@ -29,7 +29,8 @@ def frames(
     columns = [pictures, [picture(number) for number in mirrors]] if mirrors else [pictures]
     bits = np.stack([np.array(column, np.uint8).reshape(len(t), 32) for column in columns], axis=1)
     quality = np.full(len(t), 100, np.uint8)
-    return FrameHashes("recipe", Algorithm.PDQ, np.array(t, np.float64), quality, bits)
+    variants = tuple(Variant)[: bits.shape[1]]
+    return FrameHashes("recipe", Algorithm.PDQ, np.array(t, np.float64), quality, bits, variants)
 
 
 def seen(t: Sequence[float], *numbers: int, mirrors: Sequence[int] = ()) -> Runs:
