@@ -35,7 +35,8 @@ def list_command(app: App, as_json: bool) -> None:
     if not rows:
         tell("There is no list yet: hashmatch lists import NAME FILE")
         return
-    columns = ["name", "active", "newest", "entries", "imported", "action", "distance", "disabled"]
+    columns = ["name", "active", "newest", "entries", "imported", "action", "distance"]
+    columns += ["orientations", "disabled"]
     table(columns, [[_cell(row[column]) for column in columns] for row in rows])
 
 
@@ -60,7 +61,8 @@ def show_command(app: App, name: str, as_json: bool) -> None:
         emit_json({**about, "versions": versions, "disabled_entries": dict(one.disabled)})
         return
     active = f"version {about['active']} acts" if about["active"] else "no version acts"
-    click.echo(f"{name}: {active}; action {about['action']}, distance {about['distance']}")
+    policy = ", ".join(f"{word} {about[word]}" for word in ("action", "distance", "orientations"))
+    click.echo(f"{name}: {active}; {policy}")
     columns = ["version", "state", "imported", "by", "source", "entries", "rejected", "sha256"]
     table(columns, [[_cell(row[column]) for column in columns] for row in versions])
     for entry, reason in one.disabled.items():
@@ -132,6 +134,7 @@ def _about(one: Summary, distance: int) -> dict[str, Any]:
         "imported": _time(active.imported_at) if active else None,
         "action": one.list.action,
         "distance": distance if one.list.distance is None else one.list.distance,
+        "orientations": one.list.orientations,
         "disabled": len(one.disabled),
     }
 

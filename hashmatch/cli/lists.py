@@ -297,20 +297,37 @@ def enable_command(app: App, name: str, entry: str, by: str) -> None:
     help="What a match does. New lists: quarantine.",
 )
 @click.option("--distance", help="Bits a PDQ hash may differ by, 0 to 31, or `default`.")
+@click.option(
+    "--orientations",
+    type=click.Choice(["mirrored", "all"]),
+    help="Compare clips as they are and mirrored (new lists), or also turned.",
+)
 @by_option
 @pass_app
-def set_command(app: App, name: str, action: str | None, distance: str | None, by: str) -> None:
-    """Say what a match on a list does, and how near is near enough.
+def set_command(
+    app: App,
+    name: str,
+    action: str | None,
+    distance: str | None,
+    orientations: str | None,
+    by: str,
+) -> None:
+    """Say what a match on a list does, how near is near enough, and whether turned copies are found.
+
+    With `--orientations all` clips are hashed in all eight ways that turning and mirroring give, by
+    PDQ. Clips scanned before have to be scanned again for that; `hashmatch rescan --stored` says
+    which, and the next scan takes them.
 
     \b
     Example:
       hashmatch lists set c3p --action review --distance 31
+      hashmatch lists set c3p --orientations all
     """
     from hashmatch.lists.activation import set_policy
-    from hashmatch.model import Action
+    from hashmatch.model import Action, Orientations
 
-    if action is None and distance is None:
-        raise click.UsageError("say what to set: --action, --distance or both")
+    if (action, distance, orientations) == (None, None, None):
+        raise click.UsageError("say what to set: --action, --distance or --orientations")
     by_default = distance == "default"
     bits = None if distance is None or by_default else _distance(distance)
     row = set_policy(
@@ -321,9 +338,13 @@ def set_command(app: App, name: str, action: str | None, distance: str | None, b
         action=Action(action) if action else None,
         distance=bits,
         default_distance=by_default,
+        orientations=Orientations(orientations) if orientations else None,
     )
     near = app.settings.match.distance if row.distance is None else row.distance
-    click.echo(f"{name}: action {row.action}, distance {near}, from the next run on.")
+    click.echo(
+        f"{name}: action {row.action}, distance {near}, orientations {row.orientations}, "
+        "from the next run on."
+    )
 
 
 def _distance(given: str) -> int:

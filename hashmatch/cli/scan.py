@@ -89,6 +89,11 @@ def scan_command(app: App, until: datetime | None, as_json: bool) -> None:
     is_flag=True,
     help="Compare what is stored of every clip with the active lists; reads no media.",
 )
+@click.option(
+    "--orientations",
+    is_flag=True,
+    help="Look for turned copies too, for all lists, this once.",
+)
 @until_option
 @json_option
 @pass_app
@@ -98,26 +103,40 @@ def rescan_command(
     clip: str | None,
     since: datetime | None,
     stored: bool,
+    orientations: bool,
     until: datetime | None,
     as_json: bool,
 ) -> None:
     """Look again at clips that have an outcome already.
 
     After a new list version, `--stored` finds old clips that it matches without decoding them again.
+    Mirrored copies are always found; copies that are turned by 90, 180 or 270 degrees or upside down,
+    on lists that ask for it (`hashmatch lists set NAME --orientations all`) or with `--orientations`.
 
     \b
     Examples:
       hashmatch rescan --prefix 2026/11/
+      hashmatch rescan --clip 2026/11/clip.mp4 --orientations
       hashmatch rescan --since 2026-11-01
       hashmatch rescan --stored
     """
+    from hashmatch.model import Orientations
     from hashmatch.pipeline.plan import Selection
 
     if (prefix, clip, since, stored) == (None, None, None, False):
         raise click.UsageError("say which clips: --prefix, --clip, --since or --stored")
     if stored and (prefix or clip or since):
         raise click.UsageError("--stored takes every clip; it goes with no other choice")
-    selection = Selection(force=True, stored=stored, prefix=prefix or "", clip=clip, since=since)
+    if stored and orientations:
+        raise click.UsageError("--orientations hashes clips anew, and --stored reads none")
+    selection = Selection(
+        force=True,
+        stored=stored,
+        prefix=prefix or "",
+        clip=clip,
+        since=since,
+        orientations=Orientations.ALL if orientations else Orientations.MIRRORED,
+    )
     summary = _run(app, selection, until, as_json)
     if clip and not summary.listed:
         raise click.UsageError(f"clip storage has no clip {clip!r} that the settings include")

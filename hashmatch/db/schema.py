@@ -191,6 +191,9 @@ class ListRow(Base):
     previous_version: Mapped[int | None]
     action: Mapped[str] = mapped_column(String(16), default="quarantine")
     distance: Mapped[int | None]
+    orientations: Mapped[str] = mapped_column(
+        String(16), default="mirrored", server_default="mirrored"
+    )
 
 
 class ListVersionRow(Base):

@@ -21,7 +21,7 @@ from hashmatch.errors import ListError
 from hashmatch.lists import trust
 from hashmatch.lists.catalog import get_list, get_version
 from hashmatch.lists.trust import TrialResult
-from hashmatch.model import Action, Json
+from hashmatch.model import Action, Json, Orientations
 
 Trial = Callable[[str, int], TrialResult]
 
@@ -141,8 +141,10 @@ def set_policy(
     action: Action | None = None,
     distance: int | None = None,
     default_distance: bool = False,
+    orientations: Orientations | None = None,
 ) -> ListRow:
-    """What a match does, and the bits that a PDQ hash may differ by; None leaves it as it is.
+    """What a match does, the bits that a PDQ hash may differ by, and in which orientations clips are
+    compared; None leaves it as it is.
 
     default_distance: match.distance again, whatever it is.
     """
@@ -152,10 +154,13 @@ def set_policy(
             row.action = action.value
         if distance is not None or default_distance:
             row.distance = distance
+        if orientations is not None:
+            row.orientations = orientations.value
         body: dict[str, Json] = {
             "list": name,
             "action": row.action,
             "distance": row.distance,
+            "orientations": row.orientations,
             "by": by,
         }
         append(session, "list-set", body, at)

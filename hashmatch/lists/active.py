@@ -31,7 +31,7 @@ from hashmatch.db.schema import (
 )
 from hashmatch.lists.catalog import get_list, get_version
 from hashmatch.matching.listed import UNKNOWN_QUALITY, ActiveList, EntryBlock, HashColumn
-from hashmatch.model import Action, Algorithm, Media
+from hashmatch.model import Action, Algorithm, Media, Orientations
 
 BLOCK = 20_000
 # Ids in one query: PostgreSQL takes 65,535 parameters, SQLite 32,766.
@@ -55,7 +55,8 @@ class ActiveVersion:
     """A version that acts. Whatever a match on it depends on is here, or fixed with the version.
 
     origin: of the partner's files, of how they were read and what came of it; distance: bits for
-    PDQ, None for the configured one; disabled: the ids of entries that do not act, sorted.
+    PDQ, None for the configured one; orientations: in which clips are compared; disabled: the ids of
+    entries that do not act, sorted.
     """
 
     name: str
@@ -66,6 +67,7 @@ class ActiveVersion:
     entries: int
     action: Action
     distance: int | None
+    orientations: Orientations
     disabled: tuple[str, ...]
 
 
@@ -101,6 +103,7 @@ def active_list(
         distance=version.distance,
         imported_at=version.imported_at,
         disabled=frozenset(version.disabled),
+        orientations=version.orientations,
         origin=version.origin,
     )
 
@@ -137,6 +140,7 @@ def _acting(session: Session, row: ListRow, version: ListVersionRow) -> ActiveVe
         entries=version.entries,
         action=Action(row.action),
         distance=row.distance,
+        orientations=Orientations(row.orientations),
         disabled=tuple(sorted(disabled)),
     )
 

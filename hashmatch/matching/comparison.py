@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,7 @@ from hashmatch.model import (
     FrameHashes,
     Match,
     MatchKind,
+    Orientations,
     Stretch,
     Variant,
 )
@@ -41,6 +43,9 @@ MAX_COMPARED = 200
 MAX_MATCHES = 1000
 
 _ACTIONS = (Action.QUARANTINE, Action.REVIEW, Action.LOG)
+# A limit within which nothing is.
+NEVER = -1
+
 _VARIANTS = tuple(Variant)
 _KINDS = (MatchKind.FILE, MatchKind.SEQUENCE, MatchKind.FRAMES)
 _DIGESTS = (Algorithm.SHA256, Algorithm.SHA1, Algorithm.MD5)
@@ -74,12 +79,14 @@ class Comparison:
         distance: int,
         quality: int,
         review_score: float,
+        orientations: Orientations,
     ) -> None:
         self._lists = lists
         self._parts = parts
         self._distance = distance
         self._quality = quality
         self._review_score = review_score
+        self._orientations = orientations
         self._sequences: list[Compared] = []
 
     def matches(self, fingerprint: Fingerprint) -> tuple[Match, ...]:
@@ -97,13 +104,21 @@ class Comparison:
                 usable = ~np.isin(frames.t, poor)
                 limits = [scaled(self._distance)] * len(self._lists)
             searched = [part for part in self._parts if algorithm in part.indexes]
-            if not searched:
-                continue
-            runs = Runs.of(frames, usable)
-            # No distance is within the last: that of entries that belong to no list.
-            held_to = np.array([*limits, -1], np.int16)
-            found += [self._frames(part, frames, runs, held_to) for part in searched]
+            for turned in (False, True):
+                some = _only(frames, turned=turned)
+                within = self._held_to(limits, turned)
+                if searched and some.variants and within.max() > NEVER:
+                    runs = Runs.of(some, usable)
+                    found += [self._frames(part, some, runs, within) for part in searched]
         return tuple(self._match(evidence) for evidence in self._strongest(np.concatenate(found)))
+
+    def _held_to(self, limits: Sequence[int], turned: bool) -> NDArray[np.int16]:
+        """The limit of each list, and one more: of entries that belong to none."""
+        if not turned or self._orientations is Orientations.ALL:
+            return np.array([*limits, NEVER], np.int16)
+        asked = (one.orientations is Orientations.ALL for one in self._lists)
+        held = [limit if asks else NEVER for limit, asks in zip(limits, asked, strict=True)]
+        return np.array([*held, NEVER], np.int16)
 
     def _files(self, part: Part, fingerprint: Fingerprint) -> NDArray[Any]:
         """The entries whose digest is the clip's."""
@@ -234,6 +249,15 @@ class Comparison:
             classification=part.classification(entry),
             **({} if sequence is None else _described(sequence)),
         )
+
+
+def _only(frames: FrameHashes, *, turned: bool) -> FrameHashes:
+    """The frames in their turned variants alone, or in the others."""
+    which = [n for n, variant in enumerate(frames.variants) if variant.turned is turned]
+    if len(which) == len(frames.variants):
+        return frames
+    kept = tuple(frames.variants[n] for n in which)
+    return replace(frames, bits=np.ascontiguousarray(frames.bits[:, which]), variants=kept)
 
 
 def scaled(distance: int) -> int:

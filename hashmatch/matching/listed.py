@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from hashmatch.model import Action, Algorithm, Entry, EntryHash, Media
+from hashmatch.model import Action, Algorithm, Entry, EntryHash, Media, Orientations
 
 # A quality that its list does not give; it counts as good.
 UNKNOWN_QUALITY = 255
@@ -80,9 +80,9 @@ class EntryBlock:
 class ActiveList:
     """A list version that acts.
 
-    entries: read once; distance: bits for PDQ, None for the configured one; disabled: ids of
-    entries that must not act; origin: what the version was made from, the same for two versions
-    with the same entries and for no others.
+    entries: read once; distance: bits for PDQ, None for the configured one; orientations: in which
+    PDQ hashes of clips are compared; disabled: ids of entries that must not act; origin: what the
+    version was made from, the same for two versions with the same entries and for no others.
     """
 
     name: str
@@ -93,6 +93,7 @@ class ActiveList:
     imported_at: datetime | None = None
     disabled: frozenset[str] = field(default=frozenset())
     origin: str = ""
+    orientations: Orientations = Orientations.MIRRORED
 
     def blocks(self) -> Iterator[EntryBlock]:
         """The entries in blocks, of hashes that can be compared with clips."""

@@ -39,6 +39,7 @@ from hashmatch.model import (
     FrameHashes,
     Match,
     Media,
+    Orientations,
     Variant,
 )
 
@@ -160,22 +161,41 @@ class ListSet:
     def versions(self) -> dict[str, int]:
         return {one.name: one.version for one in self.lists}
 
+    @property
+    def orientations(self) -> Orientations:
+        """What clips must be hashed in for all lists to see all that they ask for."""
+        every = any(one.orientations is Orientations.ALL for one in self.lists)
+        return Orientations.ALL if every else Orientations.MIRRORED
+
     def __len__(self) -> int:
         """How many entries act."""
         return sum(one.entries for one in self.lists)
 
     def match(
-        self, fingerprint: Fingerprint, *, distance: int, quality: int, review_score: float
+        self,
+        fingerprint: Fingerprint,
+        *,
+        distance: int,
+        quality: int,
+        review_score: float,
+        orientations: Orientations = Orientations.MIRRORED,
     ) -> tuple[Match, ...]:
         """The entries a clip matches, one `Match` each, the strongest first.
 
         distance: bits that PDQ hashes may differ by (0..31) where the list does not say otherwise;
         quality: PDQ quality below which neither a frame nor a listed hash is compared; review_score:
         decades of evidence for a copy (`significance`) from which frames that are all further away
-        than `distance` count, where they do not cover a good part of the video.
+        than `distance` count, where they do not cover a good part of the video; orientations: ALL
+        compares every list with turned frames too, not only those that ask for it. What the
+        fingerprint lacks is not compared.
         """
         comparison = Comparison(
-            self.lists, self._parts, distance=distance, quality=quality, review_score=review_score
+            self.lists,
+            self._parts,
+            distance=distance,
+            quality=quality,
+            review_score=review_score,
+            orientations=orientations,
         )
         return comparison.matches(fingerprint)
 
@@ -215,6 +235,7 @@ def _described(active: ActiveList, entries: int) -> dict[str, Any]:
         "version": active.version,
         "action": active.action.value,
         "distance": active.distance,
+        "orientations": active.orientations.value,
         "imported_at": None if active.imported_at is None else active.imported_at.isoformat(),
         "entries": entries,
         "origin": active.origin,
@@ -229,6 +250,7 @@ def _compiled(one: Mapping[str, Any]) -> CompiledList:
         one["version"],
         Action(one["action"]),
         one["distance"],
+        Orientations(one["orientations"]),
         None if at is None else datetime.fromisoformat(at),
         one["entries"],
         one["origin"],

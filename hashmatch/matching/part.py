@@ -19,17 +19,22 @@ from numpy.typing import NDArray
 from hashmatch.matching.compilation import Arrays, Compilation
 from hashmatch.matching.index import HashIndex
 from hashmatch.matching.popcount import frozen
-from hashmatch.model import Action, Algorithm
+from hashmatch.model import Action, Algorithm, Orientations
 
 
 @dataclass(frozen=True, slots=True)
 class CompiledList:
-    """A list of the set. distance: bits for PDQ, None for the configured one; entries: that act."""
+    """A list of the set.
+
+    distance: bits for PDQ, None for the configured one; orientations: in which PDQ hashes of clips
+    are compared with it; entries: that act.
+    """
 
     name: str
     version: int
     action: Action
     distance: int | None
+    orientations: Orientations
     imported_at: datetime | None
     entries: int
     origin: str

@@ -219,7 +219,10 @@ def _alarms(lists: ListSet) -> Iterator[str]:
 def _state_of(versions: list[ActiveVersion]) -> str:
     """A name for what is compiled: the versions, and the rules for each."""
     state = [
-        [v.name, v.version, v.origin, v.imported_at, v.action, v.distance, v.disabled]
+        [
+            *(v.name, v.version, v.origin, v.imported_at, v.action),
+            *(v.distance, v.orientations, v.disabled),
+        ]
         for v in versions
     ]
     return hashlib.sha256(json.dumps(state, default=str).encode()).hexdigest()[:32]

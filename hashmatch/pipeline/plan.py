@@ -10,7 +10,7 @@ from typing import Any
 
 from hashmatch.db.ledger import take_listing, take_stored
 from hashmatch.db.session import Database
-from hashmatch.model import Clip
+from hashmatch.model import Clip, Orientations
 
 PAGE = 500
 
@@ -20,7 +20,8 @@ class Selection:
     """What a run was asked to look at.
 
     `force` looks at clips that have an outcome already; `stored` compares what is stored of them
-    with the active lists and reads no media.
+    with the active lists and reads no media. orientations: ALL looks for turned copies for every
+    list, also those that do not ask for it.
     """
 
     force: bool = False
@@ -28,6 +29,7 @@ class Selection:
     prefix: str = ""
     clip: str | None = None
     since: datetime | None = None
+    orientations: Orientations = Orientations.MIRRORED
 
     @property
     def kind(self) -> str:
@@ -41,6 +43,7 @@ class Selection:
     def as_json(self) -> dict[str, Any]:
         """For the record of the run."""
         asked = {"prefix": self.prefix or None, "clip": self.clip, "stored": self.stored or None}
+        asked["orientations"] = self.orientations if self.orientations is Orientations.ALL else None
         asked["since"] = self.since.isoformat() if self.since else None
         return {name: value for name, value in asked.items() if value is not None}
 

@@ -108,6 +108,7 @@ class _Run:
             "run": self.id,
             "kind": row.kind,
             "stored": self.selection.stored,
+            "orientations": self.selection.orientations.value,
             "software": __version__,
             "lists": dict(lists),
             "list_set": self.compiled.id,
@@ -126,7 +127,7 @@ class _Run:
         decode = settings.decode.max_seconds
         return Engine(
             workers,
-            partial(open_scanner, settings, self.compiled.file),
+            partial(open_scanner, settings, self.compiled.file, self.selection.orientations),
             # Twice the decoder's limit, and storage that gives a megabyte a second.
             lambda size: 2 * decode + 120 + size / 1e6,
         )

@@ -15,7 +15,7 @@ from hashmatch.config import Settings
 from hashmatch.errors import HashmatchError, StorageError
 from hashmatch.matching.listset import ListSet
 from hashmatch.matching.policy import Rules, decide
-from hashmatch.model import Clip, Fingerprint, Match, Outcome, Reason, Verdict
+from hashmatch.model import Clip, Fingerprint, Match, Orientations, Outcome, Reason, Verdict
 from hashmatch.pipeline import canary
 from hashmatch.pipeline.fingerprint import Fingerprinter
 
@@ -34,10 +34,18 @@ class Scanned:
 class Scanner:
     """Looks at clips, one after the other, with one decoder process of its own."""
 
-    def __init__(self, store: Store, lists: ListSet, settings: Settings) -> None:
+    def __init__(
+        self,
+        store: Store,
+        lists: ListSet,
+        settings: Settings,
+        orientations: Orientations = Orientations.MIRRORED,
+    ) -> None:
+        """orientations: ALL compares every list with turned frames, also those that do not ask."""
         self._store = store
         self._lists = lists
         self._settings = settings
+        self._orientations = orientations
         self._spool = settings.path(settings.run.state) / "spool"
         self._fingerprinter = Fingerprinter(settings.decode)
 
@@ -56,7 +64,7 @@ class Scanner:
     def look(self, spooled: Spooled) -> tuple[Fingerprint, Verdict]:
         """Fingerprint bytes that are at hand, compare them with the lists, and decide."""
         fingerprint = self._fingerprint(spooled)
-        return fingerprint, judge(fingerprint, self._lists, self._settings)
+        return fingerprint, judge(fingerprint, self._lists, self._settings, self._orientations)
 
     def canary(self) -> str | None:
         """Look at the canary: None if it was seen, else what went wrong."""
@@ -72,8 +80,13 @@ class Scanner:
         self._fingerprinter.close()
 
     def _fingerprint(self, spooled: Spooled) -> Fingerprint:
+        asked = (self._orientations, self._lists.orientations)
         return self._fingerprinter.fingerprint(
-            spooled.file, spooled.digests, spooled.size, self._lists.algorithms
+            spooled.file,
+            spooled.digests,
+            spooled.size,
+            self._lists.algorithms,
+            orientations=Orientations.ALL if Orientations.ALL in asked else Orientations.MIRRORED,
         )
 
     def _fetch(self, clip: Clip) -> Spooled:
@@ -94,9 +107,14 @@ def _why(error: StorageError) -> Reason:
             return Reason.STORAGE_ERROR
 
 
-def judge(fingerprint: Fingerprint, lists: ListSet, settings: Settings) -> Verdict:
+def judge(
+    fingerprint: Fingerprint,
+    lists: ListSet,
+    settings: Settings,
+    orientations: Orientations = Orientations.MIRRORED,
+) -> Verdict:
     """The one outcome of a fingerprint, fresh or stored, against the active lists."""
-    found = compare(fingerprint, lists, settings)
+    found = compare(fingerprint, lists, settings, orientations)
     return decide(
         fingerprint,
         [match for match in found if match.list != canary.LIST],
@@ -106,7 +124,12 @@ def judge(fingerprint: Fingerprint, lists: ListSet, settings: Settings) -> Verdi
     )
 
 
-def compare(fingerprint: Fingerprint, lists: ListSet, settings: Settings) -> tuple[Match, ...]:
+def compare(
+    fingerprint: Fingerprint,
+    lists: ListSet,
+    settings: Settings,
+    orientations: Orientations = Orientations.MIRRORED,
+) -> tuple[Match, ...]:
     """What of the lists is in a fingerprint, the canary's list among them."""
     asked = settings.match
     return lists.match(
@@ -114,6 +137,7 @@ def compare(fingerprint: Fingerprint, lists: ListSet, settings: Settings) -> tup
         distance=asked.distance,
         quality=asked.quality,
         review_score=asked.review_score,
+        orientations=orientations,
     )
 
 

@@ -17,7 +17,7 @@ from hashmatch.hashing.packing import FingerprintDamaged
 from hashmatch.hashing.recipes import recipe
 from hashmatch.matching.listset import ListSet
 from hashmatch.matching.policy import Breaker
-from hashmatch.model import Fingerprint, Outcome, Reason, Verdict
+from hashmatch.model import Algorithm, Fingerprint, Orientations, Outcome, Reason, Verdict
 from hashmatch.pipeline.engine import Done, Engine, Lost
 from hashmatch.pipeline.job import Job, now
 from hashmatch.pipeline.record import Recorder
@@ -77,7 +77,7 @@ class Turns:
                 etag = ledger.scanned_version(session, task)
                 before = ledger.last_verdict(session, task)
             verdict = before if stored is None else judge(stored, lists, self.job.settings)
-            if damaged or _lacks(stored, needed, before):
+            if damaged or lacks(stored, needed, lists.orientations, before):
                 verdict = not_fully_compared(verdict)
             size = task.clip.size if stored is None else stored.size
             found = Scanned(etag, size, verdict, stored, time.monotonic() - started)
@@ -144,9 +144,16 @@ def not_fully_compared(verdict: Verdict) -> Verdict:
     return replace(verdict, outcome=Outcome.UNSCANNABLE, reason=Reason.OTHER_RECIPE)
 
 
-def _lacks(stored: Fingerprint | None, needed: set[str], before: Verdict) -> bool:
-    """Whether the clip was seen once, but not by all the recipes that the lists need now."""
+def lacks(
+    stored: Fingerprint | None, needed: set[str], orientations: Orientations, before: Verdict
+) -> bool:
+    """Whether the clip was seen once, but not by all the recipes, or not in all the orientations, that
+    the lists need now.
+    """
     if before.outcome is Outcome.UNSCANNABLE and before.reason is not Reason.OTHER_RECIPE:
         return False
-    have = {hashes.recipe for hashes in stored.frames} if stored else set()
-    return not needed <= have
+    frames = stored.frames if stored else ()
+    pdq = [hashes for hashes in frames if hashes.algorithm is Algorithm.PDQ]
+    return not needed <= {hashes.recipe for hashes in frames} or not all(
+        set(orientations.outer) <= set(hashes.variants) for hashes in pdq
+    )

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from hashmatch.clips.opening import open_store
 from hashmatch.config import Settings
+from hashmatch.model import Orientations
 from hashmatch.pipeline.listsets import CompiledFile, open_lists
 from hashmatch.pipeline.scan import Scanner
 
 
-def open_scanner(settings: Settings, lists: CompiledFile) -> Scanner:
+def open_scanner(
+    settings: Settings, lists: CompiledFile, orientations: Orientations = Orientations.MIRRORED
+) -> Scanner:
     """Raises what keeps it from working, which then fails the canary."""
-    return Scanner(open_store(settings.clips, settings.home), open_lists(lists), settings)
+    store = open_store(settings.clips, settings.home)
+    return Scanner(store, open_lists(lists), settings, orientations)

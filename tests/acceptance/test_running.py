@@ -190,6 +190,37 @@ def test_a_damaged_fingerprint_costs_its_clip_and_is_made_anew(hashmatch):
     assert hashmatch.json("rescan", "--stored")["outcomes"]["clean"] == 3
 
 
+def test_turned_copies_are_found_where_a_list_or_a_rescan_asks_for_them(hashmatch):
+    """Mirrored ones always; what was hashed without the other orientations is never silently clean."""
+    hashmatch.here("lists", "set", "partner", "--action", "review")
+    write_clip(hashmatch.clips / "mirrored.mp4", seed=99, hflip=True, **SIZE)
+    write_clip(hashmatch.clips / "turned.mp4", seed=99, rotation=90, **SIZE)
+    write_clip(hashmatch.clips / "other.mp4", seed=5, **SIZE)
+    review = {"mirrored.mp4": "review", "turned.mp4": "clean", "other.mp4": "clean"}
+
+    def said() -> dict[str, str]:
+        return {key: outcome for key, (outcome, _) in hashmatch.outcomes().items()}
+
+    hashmatch.scan(code=0)
+    assert said() == review
+    hashmatch.json("rescan", "--prefix", "turned", "--orientations")
+    assert said() == {"turned.mp4": "review"}
+    hashmatch.json("rescan", "--prefix", "turned")
+    assert said() == {"turned.mp4": "clean"}
+
+    hashmatch.here("lists", "set", "partner", "--orientations", "all")
+    stored = hashmatch.json("rescan", "--stored", code=10)
+    assert stored["unscannable"] == {"other-recipe": 2}
+    assert said() == {
+        "mirrored.mp4": "review",
+        "turned.mp4": "unscannable",
+        "other.mp4": "unscannable",
+    }
+    hashmatch.scan(code=0)
+    assert said() == {"turned.mp4": "review", "other.mp4": "clean"}
+    assert hashmatch.json("rescan", "--stored")["outcomes"]["review"] == 2
+
+
 def test_rescans_take_what_they_are_asked_for(hashmatch):
     for key in ("2026/10/a.mp4", "2026/11/b.mp4", "2026/11/c.mp4"):
         path = hashmatch.clips / key
@@ -202,3 +233,5 @@ def test_rescans_take_what_they_are_asked_for(hashmatch):
     assert hashmatch.json("rescan", "--stored")["outcomes"]["clean"] == 3
     hashmatch.run("rescan", "--clip", "nothing.mp4", code=2)
     hashmatch.run("rescan", code=2)
+    hashmatch.run("rescan", "--orientations", code=2)
+    hashmatch.run("rescan", "--stored", "--orientations", code=2)

@@ -74,7 +74,7 @@ from hashmatch.lists.trust import (
     TrialTooWide,
 )
 from hashmatch.matching.listset import ListSet
-from hashmatch.model import Action, Algorithm, Media
+from hashmatch.model import Action, Algorithm, Media, Orientations
 
 
 class Partner:
@@ -522,8 +522,29 @@ def test_what_a_match_does_is_set_per_list(partner):
     assert (row.action, row.distance) == ("review", None)
     assert partner.leaves()[-1] == (
         "list-set",
-        {"list": "c3p", "action": "review", "distance": None, "by": "bob"},
+        {
+            "list": "c3p",
+            "action": "review",
+            "distance": None,
+            "orientations": "mirrored",
+            "by": "bob",
+        },
     )
+
+
+def test_a_list_may_ask_for_all_orientations(partner):
+    partner.sends(images(3))
+    partner.activates(1)
+    with partner.db.read() as session:
+        before = ListSet.build(active_lists(session))
+    row = set_policy(partner.db, "c3p", by="bob", at=AT, orientations=Orientations.ALL)
+    assert (row.action, row.distance, row.orientations) == ("quarantine", None, "all")
+    assert partner.leaves()[-1][1]["orientations"] == "all"
+    with partner.db.read() as session:
+        after = ListSet.build(active_lists(session))
+    assert before.orientations is Orientations.MIRRORED
+    assert after.orientations is Orientations.ALL
+    assert before.id != after.id
 
 
 # --- disabled entries

@@ -22,7 +22,7 @@ from hashmatch.lists.disabled import disable, enable
 from hashmatch.lists.imports import Delivery, import_list
 from hashmatch.matching.listset import ListSet
 from hashmatch.matching.sections import ListSetDamaged
-from hashmatch.model import Action, Algorithm, Digests, Fingerprint, FrameHashes
+from hashmatch.model import Action, Algorithm, Digests, Fingerprint, FrameHashes, Variant
 from hashmatch.pipeline import canary, changes, listsets
 from hashmatch.pipeline.listsets import Compiled, compile_lists, open_lists
 
@@ -63,9 +63,10 @@ def found(lists: ListSet, numbers: Iterable[int]) -> set[tuple[str, int, str, st
     """What a clip of the pictures with those numbers matches."""
     bits = np.array([[list(bytes.fromhex(pdq_hash(i)))] for i in numbers], np.uint8)
     quality = np.full(len(bits), 100, np.uint8)
-    frames = FrameHashes("", Algorithm.PDQ, np.arange(len(bits), dtype=float), quality, bits)
+    t = np.arange(len(bits), dtype=float)
+    frames = FrameHashes("", Algorithm.PDQ, t, quality, bits, (Variant.ORIGINAL,))
     clip = Fingerprint(Digests("0" * 32, "0" * 40, "0" * 64), 1, frames=(frames,))
-    matches = lists.match(clip, distance=31, quality=50, min_frames=2)
+    matches = lists.match(clip, distance=31, quality=50, review_score=1)
     return {(m.list, m.version, m.entry, m.action.value) for m in matches}
 
 

@@ -10,6 +10,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
@@ -18,12 +19,13 @@ from sqlalchemy import inspect, text
 from sqlalchemy.schema import CheckConstraint
 
 from hashmatch.db import migrate
-from hashmatch.db.schema import Base
+from hashmatch.db.schema import Base, ListRow
 from hashmatch.db.session import Database
 from hashmatch.errors import DatabaseError
 
 ROOT = Path(__file__).resolve().parents[2]
 NEWEST = migrate.known_revisions()[-1]
+NEXT = f"{int(NEWEST) + 1:04}"
 
 
 @pytest.fixture
@@ -109,8 +111,9 @@ def test_a_newer_database_is_neither_used_nor_changed(db: Database) -> None:
 def test_an_older_database_is_told_to_upgrade(
     db: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(migrate, "known_revisions", lambda: [NEWEST, "8000"])
-    with pytest.raises(DatabaseError, match=rf"{NEWEST}, this hashmatch needs 8000.*Back it up"):
+    monkeypatch.setattr(migrate, "known_revisions", lambda: [NEWEST, NEXT])
+    told = rf"{NEWEST}, this hashmatch needs {NEXT}.*Back it up"
+    with pytest.raises(DatabaseError, match=told):
         db.check_revision()
 
 
@@ -118,7 +121,7 @@ _BROKEN = f"""
 import sqlalchemy as sa
 from alembic import op
 
-revision = "8000"
+revision = "{NEXT}"
 down_revision = "{NEWEST}"
 
 
@@ -140,8 +143,24 @@ def further(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return copy
 
 
+def test_lists_from_before_are_compared_as_they_were(
+    empty: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upgrade = command.upgrade
+    with monkeypatch.context() as patch:
+        patch.setattr(command, "upgrade", lambda config, _: upgrade(config, "0001"))
+        empty.upgrade()
+    with empty.write() as session:
+        old = "INSERT INTO list (name, created_at, action) VALUES ('a', '2026-11-22 03:00', 'log')"
+        session.execute(text(old))
+    empty.upgrade()
+    empty.check_revision()
+    with empty.read() as session:
+        assert session.get_one(ListRow, "a").orientations == "mirrored"
+
+
 def test_a_migration_that_fails_leaves_nothing(db: Database, further: Path) -> None:
-    (further / "versions" / "8000_broken.py").write_text(_BROKEN)
+    (further / "versions" / f"{NEXT}_broken.py").write_text(_BROKEN)
     with pytest.raises(Exception, match="no_such_table"):
         db.upgrade()
     with db.engine.connect() as connection:
@@ -153,7 +172,7 @@ _REBUILD = f"""
 import sqlalchemy as sa
 from alembic import op
 
-revision = "8000"
+revision = "{NEXT}"
 down_revision = "{NEWEST}"
 
 
@@ -176,7 +195,7 @@ def test_a_table_that_others_refer_to_can_be_rebuilt(db: Database, further: Path
                 f" VALUES ('a', 'x', 'y', {at}, 'z')"
             )
         )
-    (further / "versions" / "8000_rebuild.py").write_text(_REBUILD)
+    (further / "versions" / f"{NEXT}_rebuild.py").write_text(_REBUILD)
     db.upgrade()
     db.check_revision()
     with db.read() as session:
@@ -191,8 +210,8 @@ def test_two_upgrades_at_once_make_one_set_of_tables(
         "import sys; from pathlib import Path; from hashmatch.db.session import Database\n"
         "Database.connect(sys.argv[1], Path('/')).upgrade()\n"
     )
-    command = [sys.executable, "-c", script, empty_database_url]
-    both = [subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE) for _ in range(2)]
+    python = [sys.executable, "-c", script, empty_database_url]
+    both = [subprocess.Popen(python, cwd=ROOT, stderr=subprocess.PIPE) for _ in range(2)]
     said = [each.communicate(timeout=60)[1] for each in both]
     assert [each.returncode for each in both] == [0, 0], said
     Database.connect(empty_database_url, tmp_path).check_revision()

@@ -37,6 +37,7 @@ from hashmatch.model import (
     Match,
     MatchKind,
     Media,
+    Orientations,
     Outcome,
     Stretch,
     Variant,
@@ -69,9 +70,19 @@ def active(
     action: Action = Action.QUARANTINE,
     distance: int | None = None,
     disabled: frozenset[str] = frozenset(),
+    orientations: Orientations = Orientations.MIRRORED,
     origin: str = "",
 ) -> ActiveList:
-    return ActiveList(name, version, action, entries, distance, disabled=disabled, origin=origin)
+    return ActiveList(
+        name,
+        version,
+        action,
+        entries,
+        distance,
+        disabled=disabled,
+        orientations=orientations,
+        origin=origin,
+    )
 
 
 def clip(
@@ -184,6 +195,53 @@ def test_a_mirrored_copy_is_found() -> None:
     mirrored = clip(picture(80), picture(81), mirrors=[picture(1), picture(2)])
     (found, *_) = match(sample(), mirrored)
     assert (found.entry, found.variant, found.frames) == ("image", Variant.MIRROR, 2)
+
+
+def turned_clip(*shown: tuple[Variant, bytes]) -> Fingerprint:
+    """A frame for each, hashed in all orientations, of which only the one given is the picture."""
+    variants = Orientations.ALL.variants
+    noise = np.random.default_rng(7).integers(0, 256, (len(shown), len(variants), 32), np.uint8)
+    for row, (variant, bits) in zip(noise, shown, strict=True):
+        row[variants.index(variant)] = list(bits)
+    frames = FrameHashes(
+        "recipe",
+        Algorithm.PDQ,
+        np.arange(len(shown), dtype=np.float64),
+        np.full(len(shown), 100, np.uint8),
+        noise,
+        variants,
+    )
+    return Fingerprint(NO_DIGESTS, 1, 10.0, 10.0, None, (frames,))
+
+
+@pytest.mark.parametrize("variant", Variant)
+def test_turned_copies_are_found_for_lists_that_ask_and_mirrored_ones_for_all(
+    variant: Variant,
+) -> None:
+    lists = ListSet.build(
+        [
+            active(image("a", 1), name="asks", orientations=Orientations.ALL),
+            active(image("b", 1), name="does-not"),
+        ]
+    )
+    seen = turned_clip((variant, picture(1)), (variant, picture(1, 5)))
+    found = match(lists, seen)
+    names = {"asks"} if variant.turned else {"asks", "does-not"}
+    assert {m.list for m in found} == names
+    assert {(m.variant, m.frames, m.distance) for m in found} == {(variant, 2, 0)}
+    once = lists.match(seen, distance=31, quality=50, review_score=1, orientations=Orientations.ALL)
+    assert {m.list for m in once} == {"asks", "does-not"}
+    assert {m.variant for m in once} == {variant}
+
+
+def test_a_compiled_list_keeps_what_it_asks_for() -> None:
+    asks = ListSet.build([active(image("a", 1), orientations=Orientations.ALL)])
+    does_not = ListSet.build([active(image("a", 1))])
+    assert asks.id != does_not.id
+    again = ListSet.open(stored(asks))
+    assert again.orientations is Orientations.ALL
+    assert [one.orientations for one in again.lists] == [Orientations.ALL]
+    assert does_not.orientations is Orientations.MIRRORED
 
 
 def test_a_disabled_entry_never_matches() -> None:
