@@ -26,6 +26,9 @@ from hashmatch.hashing.borders import FLAT, TOLERANCE, Box, Side, boxed, depth, 
 # itself: so it is with bars. What is flat in the picture, as a wall, ends elsewhere in every frame.
 AGREEING = 1 / 8
 FEWEST = 4
+# A bar ends with a step, beside a logo, where this share of the frames have as much of it, each by
+# itself: what frames that fade in come to on average may have steps that none of them has.
+WITH_STEP = 3 / 4
 # Boxes whose edges are this near, as a share of the side, give the same hash but for a few bits.
 SAME_WITHIN = 1 / 200
 
@@ -60,6 +63,8 @@ class _Evidence:
         self.shares[:count] += side.shares
         self.alone[side.depth] += 1
         self.depth = depth(self.flat_in, self.shares, self.lines, frames)
+        if self.alone[max(0, self.depth - _slack(self.lines)) :].sum() < WITH_STEP * frames:
+            self.depth = depth(self.flat_in, self.shares, self.lines, frames, step=False)
         return self.depth
 
     def agreeing(self) -> int:

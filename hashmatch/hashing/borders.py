@@ -37,7 +37,7 @@ COVERED = 8
 # Pixels of a line that are read, where it has twice as many: reading all costs as much as the hash.
 SAMPLES = 120
 # A bar is at least this share of the side: a line or two at the edge are an encoder's padding.
-LEAST_IN_64 = 1
+LEAST = 1 / 96
 # What is left must be a picture: at least this share of each side.
 LEAST_INNER_IN_64 = 20
 # Of this many pictures, one may have noise in a line that is flat in the others.
@@ -101,14 +101,19 @@ def sides(luma: NDArray[np.uint8]) -> tuple[Side, Side, Side, Side]:
 
 
 def depth(
-    flat_in: NDArray[np.int64], shares: NDArray[np.int64], lines: int, pictures: int = 1
+    flat_in: NDArray[np.int64],
+    shares: NDArray[np.int64],
+    lines: int,
+    pictures: int = 1,
+    *,
+    step: bool = True,
 ) -> int:
     """How many of a side's lines are bar, as so many pictures tell.
 
     flat_in: (n,) in how many each line is of the bar's colour; shares: (n,) the sums of
-    `Side.shares`, from the edge inwards.
+    `Side.shares`, from the edge inwards; step: whether a bar may end with one beside a logo.
     """
-    return int(_depth(flat_in, shares, lines, pictures))
+    return int(_depth(flat_in, shares, lines, pictures, step))
 
 
 def boxed(depths: list[int], shape: tuple[int, ...]) -> Box | None:
@@ -118,7 +123,7 @@ def boxed(depths: list[int], shape: tuple[int, ...]) -> Box | None:
     """
     box: list[int] = []
     for before, after, lines in ((*depths[:2], shape[0]), (*depths[2:], shape[1])):
-        first, last = (n if 64 * n >= LEAST_IN_64 * lines else 0 for n in (before, after))
+        first, last = (n if n >= LEAST * lines else 0 for n in (before, after))
         if lines - first - last < lines * LEAST_INNER_IN_64 // 64:
             first = last = 0
         box += [first, lines - last]
@@ -192,23 +197,25 @@ def _shares(
 
 
 @compiled
-def _depth(flat_in: NDArray[np.int64], shares: NDArray[np.int64], lines: int, pictures: int) -> int:
+def _depth(
+    flat_in: NDArray[np.int64], shares: NDArray[np.int64], lines: int, pictures: int, step: bool
+) -> int:
     most = pictures - pictures // NOISY_ONE_IN
     depth = run = 0
-    step = -1  # where less than MOST began, since depth
+    less = -1  # where less than MOST began, since depth
     for line in range(len(shares)):
         if flat_in[line] >= most:
             run += 1
             if depth == line or run == 2:
-                depth, step = line + 1, -1
+                depth, less = line + 1, -1
             continue
         run = 0
-        if step < 0 and shares[line] < MOST * pictures:
-            step = line
+        if less < 0 and shares[line] < MOST * pictures:
+            less = line
         if shares[line] < MARKED * pictures:
             after = shares[min(line + 2, len(shares) - 1)]
-            if line - step <= BLURRED and after < PICTURE * pictures:
-                depth = step
+            if step and line - less <= BLURRED and after < PICTURE * pictures:
+                depth = less
             break
         if line - depth > lines // COVERED:
             break
