@@ -89,21 +89,28 @@ class _Period:
     evidence: list[_Evidence | None] = field(default_factory=list)
 
     @property
-    def told_by(self) -> _Period:
-        """The period whose box is this one's: itself, or the one that it is a dark scene of."""
+    def outer(self) -> Iterator[_Period]:
+        """The periods around it, each with bars on fewer sides than the one before."""
         around = self.around
-        if around is None or around.own is None:
-            return self
-        dark = self.own is None or (
-            self.frames < around.frames
-            and all(
-                ours >= theirs - _slack(self.shape[number // 2])
-                for number, (ours, theirs) in enumerate(
-                    zip(self.depths, around.depths, strict=True)
-                )
-            )
+        while around is not None:
+            yield around
+            around = around.around
+
+    @property
+    def told_by(self) -> _Period:
+        """The period whose box is this one's: itself, or the longest that it is a dark scene of."""
+        best = self
+        for other in self.outer:
+            if other.own is not None and (best.own is None or other.takes_in(self, best)):
+                best = other
+        return best
+
+    def takes_in(self, scene: _Period, best: _Period) -> bool:
+        """Whether it is longer than the best so far, and the scene's picture lies in its own."""
+        return self.frames > best.frames and all(
+            ours >= theirs - _slack(self.shape[number // 2])
+            for number, (ours, theirs) in enumerate(zip(scene.depths, self.depths, strict=True))
         )
-        return around if dark else self
 
     def fits(self, seen: tuple[Side, ...], shape: tuple[int, ...]) -> bool:
         """The same sides have bars, of the same colours."""
@@ -168,9 +175,10 @@ class Bars:
         seen, shape = sides(luma), luma.shape
         period = self._period(seen, shape)
         period.add(seen)
-        for left in (self._now, self._now.around if self._now else None):
-            if left is not None and left is not period and left is not period.around:
-                left.evidence = []  # it is over; a clip that flickers has as many as frames
+        going_on = (period, *period.outer)
+        for other in (self._now, *self._now.outer) if self._now else ():
+            if not any(other is one for one in going_on):
+                other.evidence = []  # it is over; a clip that flickers has as many as frames
         self._now = period
         box = period.told_by.own
         last = self._runs[-1] if self._runs else None
@@ -198,15 +206,11 @@ class Bars:
         """The period that the next frame belongs to, which may be a new one."""
         now = self._now
         around = None
-        for known in (now, now.around if now else None):
-            if known is None:
-                continue
+        for known in (now, *now.outer) if now else ():
             if known.fits(seen, shape):
                 return known
             if around is None and known.contained(seen, shape):
                 around = known
-        if around is not None and around.around is not None:
-            around = around.around  # two scenes of the same, one darker than the other
         new = _Period(shape, [side.colour for side in seen], around)
         if now is not None and now.around is None and now.contains(seen, shape):
             now.around = new
