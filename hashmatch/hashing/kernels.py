@@ -71,7 +71,8 @@ def shrink_rows(
     weights: NDArray[np.float32],
     shrunk: NDArray[np.float32],
 ) -> None:
-    """Take the rows of a picture (flat, `stride` pixels a row) to 64: fills `shrunk` (64, columns).
+    """Take the rows of a picture (flat, `stride` pixels a row) to 64: fills `shrunk` (64, columns
+    or more).
 
     first: where the first row begins; from the last one with a stride below 0, the picture is
     taken upside down. Four rows at a time, so that the sums are loaded and stored a quarter as
@@ -79,7 +80,7 @@ def shrink_rows(
     """
     shrunk[:] = 0
     for i in range(64):
-        out, n, top = shrunk[i], count[i], first + start[i] * stride
+        out, n, top = shrunk[i, :columns], count[i], first + start[i] * stride
         k = 0
         while k + 4 <= n:
             a, b, c, d = weights[i, k], weights[i, k + 1], weights[i, k + 2], weights[i, k + 3]
@@ -114,18 +115,24 @@ def shrink_columns(
     lines: NDArray[np.float32],
     blocks: NDArray[np.float32],
 ) -> None:
-    """The block (64, columns) with its columns taken to 64: fills (2, 64, 64), [side, column, row].
+    """The block (64, columns or more) with its columns taken to 64: fills (2, 64, 64), [side,
+    column, row].
 
     The second block is that of the mirrored picture, not the mirrored block: boxes of an even width
     and the rounding of sample positions are not symmetric, which moves the block by up to 3 pixels.
     Both see the same numbers in the same order, so mirroring is exact.
-    lines: room for (columns, 64).
+    lines: room for (columns, 64), eight by eight of which are transposed at a time.
     """
-    columns = shrunk.shape[1]
-    for first in range(0, columns, 16):  # 16 floats are a cache line
+    columns = len(lines)
+    tiled = columns // 8 * 8
+    for x in range(0, tiled, 8):
+        for y in range(0, 64, 8):
+            for i in range(8):
+                for j in range(8):
+                    lines[x + i, y + j] = shrunk[y + j, x + i]
+    for x in range(tiled, columns):
         for y in range(64):
-            for x in range(first, min(first + 16, columns)):
-                lines[x, y] = shrunk[y, x]
+            lines[x, y] = shrunk[y, x]
     blocks[:] = 0
     for i in range(64):
         n = count[i]

@@ -63,11 +63,16 @@ class _Room(threading.local):
         self.floats = np.empty(0, np.float32)
 
     def of(self, width: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Arrays of (64, width) and (width, 64), valid until the thread's next call."""
-        if len(self.floats) < 2 * SIDE * width:
-            self.floats = np.empty(2 * SIDE * width, np.float32)
-        first, second = self.floats[: 2 * SIDE * width].reshape(2, -1)
-        return first.reshape(SIDE, width), second.reshape(width, SIDE)
+        """Arrays of (64, width or more) and (width, 64), valid until the thread's next call.
+
+        The rows of the first are an odd number of cache lines long: of a width like 2048 they would
+        share the few places in the cache that a transposition has for them.
+        """
+        padded = width // 32 * 32 + 48
+        if len(self.floats) < SIDE * (padded + width):
+            self.floats = np.empty(SIDE * (padded + width), np.float32)
+        first, second = np.split(self.floats[: SIDE * (padded + width)], [SIDE * padded])
+        return first.reshape(SIDE, padded), second.reshape(width, SIDE)
 
 
 _room = _Room()

@@ -140,6 +140,7 @@ def test_any_picture_has_every_bit_of_the_reference(
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3600)
 @pytest.mark.parametrize("kind", sorted(KINDS))
 def test_ten_thousand_pictures_have_every_bit_of_the_reference(kind: str) -> None:
     rng = np.random.default_rng(2019)
