@@ -29,7 +29,9 @@ class Stamps:
     """One pass over one stream. `jumped`: a discontinuity was closed."""
 
     def __init__(self, stream: VideoStream, demuxer: str) -> None:
-        self._base = stream.time_base or Fraction(1, 1000)
+        base = stream.time_base or Fraction(1, 1000)
+        # Dividing integers rounds once, as a Fraction does, at a tenth of its price.
+        self._ticks, self._per_second = base.numerator, base.denominator
         rate = stream.average_rate or stream.guessed_rate
         self._step = min(float(1 / rate), _LONGEST_STEP) if rate else _DEFAULT_STEP
         self._by_decoding = demuxer == "avi"
@@ -45,12 +47,12 @@ class Stamps:
         """Its time and duration. A jump is closed in the packet too, so that its frame follows."""
         self._close_jump(packet)
         stamp = packet.dts if self._by_decoding or packet.pts is None else packet.pts
-        length = float(packet.duration * self._base) if packet.duration else self._step
+        length = self._seconds(packet.duration) if packet.duration else self._step
         if stamp is None:
             return self._next(), length
         if self._origin is None:
             self._origin = stamp
-        t = max(0.0, float((stamp - self._origin) * self._base))
+        t = max(0.0, self._seconds(stamp - self._origin))
         if self._by_decoding:
             self._queue.append(t)
         return t, length
@@ -64,7 +66,7 @@ class Stamps:
         """No packet to come belongs before this time; -inf where the container does not say."""
         if packet.dts is None or self._origin is None:
             return -math.inf
-        return float((packet.dts - self._origin) * self._base)
+        return self._seconds(packet.dts - self._origin)
 
     def frame(self, frame: VideoFrame) -> float:
         """When it is shown; never before the start, nor before the frame decoded before it."""
@@ -74,21 +76,25 @@ class Stamps:
         elif frame.pts is None:
             t = self._next()
         else:
-            t = float((frame.pts - (self._origin or 0)) * self._base)
+            t = self._seconds(frame.pts - (self._origin or 0))
         self._shown = max(t, self._shown or 0.0)
         return self._shown
 
     def _next(self) -> float:
         return 0.0 if self._shown is None else self._shown + self._step
 
+    def _seconds(self, stamp: int) -> float:
+        return stamp * self._ticks / self._per_second
+
     def _close_jump(self, packet: Packet[Stream]) -> None:
-        if packet.dts is None:
+        if not self._may_jump or packet.dts is None:
             return
         dts = packet.dts + self._offset
-        if self._decoded is not None and self._may_jump:
-            ahead = float((dts - self._decoded) * self._base)
+        if self._decoded is not None:
+            ahead = self._seconds(dts - self._decoded)
             if ahead > _JUMP_AHEAD or ahead < -_JUMP_BACK:
-                self._offset += self._decoded - dts + round(self._step / self._base)
+                step = round(self._step * self._per_second / self._ticks)
+                self._offset += self._decoded - dts + step
                 self.jumped = True
         packet.dts += self._offset
         if packet.pts is not None:
