@@ -93,7 +93,11 @@ class Decode(Section):
         description="keyframes, reference (all frames that others may refer to) or every",
     )
     max_gap_seconds: float = Field(
-        0.25, gt=0, description="Frames further apart: the next denser sampling is taken"
+        0.25, gt=0, description="Reference frames further apart: every frame is taken"
+    )
+    # Live platforms ask for a keyframe every 2 s and take up to 4.
+    max_keyframe_gap_seconds: float = Field(
+        5, gt=0, description="Keyframes further apart: reference frames are taken too"
     )
     min_coverage: float = Field(
         0.95, gt=0, le=1, description="Seconds seen / seconds there, below which a clip is partial"

@@ -11,9 +11,11 @@ from dataclasses import dataclass
 @dataclass(frozen=True, slots=True)
 class Limits:
     """max_pixels: width times height of one frame; max_seconds: wall-clock seconds from opening;
-    max_gap_seconds: presentation time that the reference sampling may leave out between two frames.
+    max_gap_seconds, max_keyframe_gap_seconds: presentation time that the reference sampling, and the
+    keyframes alone, may leave out between two frames.
     """
 
     max_pixels: int
     max_seconds: float
     max_gap_seconds: float
+    max_keyframe_gap_seconds: float = 5.0

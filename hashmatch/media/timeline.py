@@ -23,12 +23,12 @@ class Timeline:
         self._frames: list[float] = []
         self._losses: list[float] = []
         self._waiting: list[float] = []  # packets after the last frame, in the order of the file
+        self._left_out: list[float] = []  # those of them that were to give no frame
         self.end = 0.0
 
     def packet(self, t: float, duration: float, *, wanted: bool = True) -> None:
         """A packet that the container holds for t..t+duration; wanted: it should give a frame."""
-        if wanted:
-            self._waiting.append(t)
+        (self._waiting if wanted else self._left_out).append(t)
         self.end = max(self.end, t + duration)
 
     def sparse(self, t: float = math.inf) -> float | None:
@@ -37,17 +37,28 @@ class Timeline:
         To be asked before `frame(t)`, once all packets that belong before t are known. A long gap
         without packets is how a slow stream looks, and no gap at all.
         """
+        return self._gap(self._waiting, t, self._max_gap)
+
+    def left_out(self, longest: float, t: float = math.inf) -> bool:
+        """Whether more than `longest` seconds up to a frame at t were left out on purpose.
+
+        To be asked as `sparse` is.
+        """
+        return self._gap(self._left_out, t, longest) is not None
+
+    def _gap(self, packets: list[float], t: float, longest: float) -> float | None:
         last = self._frames[-1] if self._frames else -math.inf
-        inside = [p for p in self._waiting if last < p < t]
+        inside = [p for p in packets if last < p < t]
         if not inside:
             return None
         start = min(inside)
         gap = min(t, self.end) - (last if self._frames else start)
-        return start if gap > self._max_gap else None
+        return start if gap > longest else None
 
     def frame(self, t: float) -> None:
         self._frames.append(t)
         self._waiting = [p for p in self._waiting if p > t]
+        self._left_out = [p for p in self._left_out if p > t]
 
     def loss(self, t: float) -> None:
         """Something at t was to be seen and could not be."""
@@ -67,7 +78,7 @@ class Timeline:
         """The stream is read once more from its start; what was seen stays seen."""
         last = self._frames[-1] if self._frames else -math.inf
         self._losses = [t for t in self._losses if t <= last]
-        self._waiting = []
+        self._waiting, self._left_out = [], []
 
     def seen(self) -> float:
         """Seconds of presentation time that were covered by frames."""

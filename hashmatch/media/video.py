@@ -9,6 +9,9 @@ The reference sampling leaves out the frames that no other frame is predicted fr
 out all B frames (`BIDIR`) is quicker and wrong: H.264 predicts P frames from B frames too, x264
 makes such streams unless told otherwise, and the decoder fills in without a word (two clips: up to
 28 and 80 of 256 bits). Leaving out the loop filter is wrong for the same reason.
+
+Where the frames of a sampling are too far apart, the rest of the clip is taken by the next denser
+one: reference frames where there are too few keyframes, every frame where there are too few of both.
 """
 
 from __future__ import annotations
@@ -52,6 +55,12 @@ _SKIP: dict[Sampling, _Skip] = {
     Sampling.KEYFRAMES: "NONKEY",
     Sampling.REFERENCE: "NONREF",
     Sampling.EVERY: "DEFAULT",
+}
+
+# What is taken where a sampling leaves too much out.
+_DENSER = {
+    Sampling.KEYFRAMES: Sampling.REFERENCE,
+    Sampling.REFERENCE: Sampling.EVERY,
 }
 
 # Frames that a decoder may have out of order, by H.264 and HEVC.
@@ -158,17 +167,20 @@ class VideoReader:
             raise
 
     def _read(self, sampling: Sampling) -> Generator[Frame, None, None]:
-        """Every frame once, in order; all of them from where reference frames are too far apart."""
+        """Every frame once, in order; by a denser sampling from where they are too far apart."""
         resume = yield from self._pass(sampling, after=-math.inf)
-        if resume is not None:
+        whole = True  # all of the clip so far was taken as densely as the rest
+        while resume is not None:
+            sampling = _DENSER[sampling]
             self._container.close()
-            self._open(Sampling.EVERY)
+            self._open(sampling)
             self._line.rewind()
-            given = self._line.frames
-            yield from self._pass(Sampling.EVERY, after=resume)
-            if self._passed_over == given:
-                self.sampling = Sampling.EVERY
-        self._conclude()
+            given, self._passed_over = self._line.frames, 0
+            resume = yield from self._pass(sampling, after=resume)
+            whole = whole and self._passed_over == given
+            if whole:
+                self.sampling = sampling
+        self._conclude(sampling)
 
     def _pass(self, sampling: Sampling, after: float) -> Generator[Frame, None, float | None]:
         """Frames later than `after`. Returns the last one's time where the sampling fails."""
@@ -265,6 +277,9 @@ class VideoReader:
 
     def _note_gap(self, t: float, sampling: Sampling) -> bool:
         """Whether the sampling suffices up to a frame at t. A gap it did not make is a loss."""
+        keyframes = sampling is Sampling.KEYFRAMES
+        if keyframes and self._line.left_out(self._limits.max_keyframe_gap_seconds, t):
+            return False
         gap = self._line.sparse(t)
         if gap is not None:
             if sampling is Sampling.REFERENCE:
@@ -272,11 +287,11 @@ class VideoReader:
             self._line.loss(gap)
         return True
 
-    def _conclude(self) -> None:
+    def _conclude(self, sampling: Sampling) -> None:
         line = self._line
         complained = complaints.heard() - self._before
         self._damaged |= complained[self._demuxer] > 0
-        if self._damaged and self.sampling is not Sampling.KEYFRAMES:
+        if self._damaged and sampling is not Sampling.KEYFRAMES:
             line.distrust_gaps()
         if complained[complaints.TOO_MANY_PIXELS] and self.trouble is None:
             self.trouble = Reason.TOO_MANY_PIXELS

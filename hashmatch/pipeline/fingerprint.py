@@ -80,6 +80,7 @@ class Fingerprinter:
                 "max_pixels": self._decode.max_pixels,
                 "max_seconds": self._decode.max_seconds,
                 "max_gap_seconds": self._decode.max_gap_seconds,
+                "max_keyframe_gap_seconds": self._decode.max_keyframe_gap_seconds,
             },
         }
         testimony = Testimony(wanted, orientations)

@@ -202,6 +202,30 @@ def test_a_clip_that_turns_sparse_is_taken_densely_from_there_on(tmp_path: Path)
     assert seen.reader.seen == pytest.approx(4.0, abs=0.1)
 
 
+def test_where_keyframes_are_too_far_apart_reference_frames_are_taken(draw: Draw) -> None:
+    clip = draw("mp4", codec="libx264", fps=10, seconds=7, options={"g": "250"})
+    seen = look(clip, Sampling.KEYFRAMES)
+    assert seen.reader.sampling is Sampling.REFERENCE
+    assert seen.times == look(clip, Sampling.REFERENCE).times
+    assert seen.reader.trouble is None
+
+
+def test_where_there_are_too_few_of_both_every_frame_is_taken(draw: Draw) -> None:
+    sparse = {"g": "250", "x264-params": "bframes=8:b-adapt=0:b-pyramid=none"}
+    clip = draw("mp4", codec="libx264", fps=15, seconds=6, options=sparse)
+    seen = look(clip, Sampling.KEYFRAMES)
+    assert seen.reader.sampling is Sampling.EVERY
+    assert seen.times == look(clip, Sampling.EVERY).times
+
+
+def test_keyframes_that_are_near_enough_suffice(draw: Draw) -> None:
+    clip = draw("mp4", codec="libx264", fps=10, seconds=8, options={"g": "40"})
+    seen = look(clip, Sampling.KEYFRAMES)
+    assert seen.reader.sampling is Sampling.KEYFRAMES
+    assert len(seen.times) == 2
+    assert seen.reader.seen == pytest.approx(8.0)
+
+
 @pytest.mark.parametrize("format", ["mp4", "matroska", "flv"])
 def test_a_slide_show_is_no_gap(format: str, draw: Draw) -> None:
     slides = [i / 2 for i in range(8)]
