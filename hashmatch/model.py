@@ -242,17 +242,19 @@ class FrameHashes:
 class Fingerprint:
     """All that a clip is remembered by.
 
-    duration: seconds that the container claims, None where it says nothing; seen: seconds that were
-    decoded; sampling: the way that was really taken; trouble: why seeing ended early, if it did.
+    digests: None where the file was not read whole; duration: seconds that the container claims, None
+    where it says nothing; seen: seconds that were decoded; sampling: the way that was really taken;
+    trouble: why seeing ended early, if it did; bytes_read: from storage, None where nobody counted.
     """
 
-    digests: Digests
+    digests: Digests | None
     size: int
     duration: float | None = None
     seen: float = 0.0
     sampling: Sampling | None = None
     frames: tuple[FrameHashes, ...] = ()
     trouble: Reason | None = None
+    bytes_read: int | None = None
 
     @property
     def coverage(self) -> float:

@@ -221,6 +221,22 @@ def start_threads(file: BinaryIO, request: dict[str, Any]) -> Messages:
     yield {"answers": sorted(answers)}, b""
 
 
+def ask(file: BinaryIO, request: dict[str, Any]) -> Messages:
+    """Reads parts of a ranged file."""
+    for start, stop in request["parts"]:
+        file.seek(start)
+        yield {}, file.read(stop - start)
+
+
+def ask_raw(file: BinaryIO, request: dict[str, Any]) -> Messages:
+    """Speaks on the channel of a ranged file, `times` times, and waits for no answer."""
+    yield {}, b""
+    for _ in range(request["times"]):
+        os.write(5, bytes.fromhex(request["packet"]))
+    time.sleep(60)
+    yield {}, b""
+
+
 def remember(file: BinaryIO, request: dict[str, Any]) -> Messages:
     """Leave a mark in the process and say whether an earlier clip's is there."""
     seen = hasattr(sys, "taken_over")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -111,13 +112,13 @@ def _what(verdict: Verdict) -> str:
 
 
 def _hashes(path: Path, fingerprint: Fingerprint) -> dict[str, Any]:
+    digests = fingerprint.digests
+    assert digests is not None, "a local file is read whole"
     hashes = next(iter(fingerprint.frames), None)
     frames = [] if hashes is None else zip(hashes.t, hashes.quality, hashes.bits, strict=True)
     return {
         "path": str(path),
-        "md5": fingerprint.digests.md5,
-        "sha1": fingerprint.digests.sha1,
-        "sha256": fingerprint.digests.sha256,
+        **asdict(digests),
         "recipe": hashes.recipe if hashes else None,
         "duration": fingerprint.duration,
         "frames": [

@@ -72,11 +72,11 @@ def fetch(store: Store, clip: Clip, folder: Path, max_bytes: int) -> Spooled:
 def _copy(store: Store, key: str, etag: str, size: int, folder: Path, max_bytes: int) -> Spooled:
     if size > max_bytes:
         raise ClipTooLarge(url=store.url, key=key, limit=max_bytes)
-    with _folder_errors(folder, key):
-        writer, reader = _unnamed(folder)
+    with folder_errors(folder, key):
+        writer, reader = unnamed(folder)
     try:
         digester, count = Digester(), 0
-        with _folder_errors(folder, key):
+        with folder_errors(folder, key):
             room = os.fstatvfs(writer)
             if room.f_bavail * room.f_frsize < size:
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -85,7 +85,7 @@ def _copy(store: Store, key: str, etag: str, size: int, folder: Path, max_bytes:
             if count > size:
                 raise ObjectChanged(url=store.url, key=key)
             digester.update(chunk)
-            with _folder_errors(folder, key):
+            with folder_errors(folder, key):
                 write_all(writer, chunk)
         if count != size:
             raise ObjectChanged(url=store.url, key=key)
@@ -97,7 +97,7 @@ def _copy(store: Store, key: str, etag: str, size: int, folder: Path, max_bytes:
         os.close(writer)
 
 
-def _unnamed(folder: Path) -> tuple[int, int]:
+def unnamed(folder: Path) -> tuple[int, int]:
     """Two handles on a new file: one to write, one that can only read, as a decoder gets it."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     writer, path = tempfile.mkstemp(prefix="clip-", dir=folder)
@@ -112,7 +112,7 @@ def _unnamed(folder: Path) -> tuple[int, int]:
 
 
 @contextmanager
-def _folder_errors(folder: Path, key: str) -> Iterator[None]:
+def folder_errors(folder: Path, key: str) -> Iterator[None]:
     """What the spool folder's file system refuses is not the clip store's fault."""
     try:
         yield

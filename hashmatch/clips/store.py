@@ -122,6 +122,13 @@ class Store(Protocol):
         """
         ...
 
+    def read_range(self, key: str, etag: str, start: int, stop: int) -> Iterator[bytes]:
+        """Bytes start..stop (0 <= start < stop <= its size) of that version, all of them, in chunks.
+
+        Raises as `read` does.
+        """
+        ...
+
     def write(self, key: str, chunks: Iterable[bytes], *, replace: bool) -> ObjectInfo:
         """Store an object whole or not at all; durable when this returns.
 

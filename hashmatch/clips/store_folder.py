@@ -81,6 +81,12 @@ class FolderStore:
             return self._info(key, os.stat(name, dir_fd=folder, follow_symlinks=False))
 
     def read(self, key: str, etag: str | None = None) -> Iterator[bytes]:
+        return self._read(key, etag, 0, None)
+
+    def read_range(self, key: str, etag: str, start: int, stop: int) -> Iterator[bytes]:
+        return self._read(key, etag, start, stop)
+
+    def _read(self, key: str, etag: str | None, start: int, stop: int | None) -> Iterator[bytes]:
         *folders, name = self._names(key)
         with self._folder(key, folders) as folder, self._errors(key):
             fd = os.open(name, _FILE, dir_fd=folder)
@@ -88,16 +94,16 @@ class FolderStore:
             before = self._settled(key, fd)
             if etag not in (None, before.etag):
                 raise ObjectChanged(url=self.url, key=key)
-            count = 0
-            while True:
+            at = start
+            while stop is None or at < stop:
                 with self._errors(key):
-                    chunk = os.read(fd, CHUNK)
+                    chunk = os.pread(fd, CHUNK if stop is None else min(CHUNK, stop - at), at)
                 if not chunk:
                     break
-                count += len(chunk)
+                at += len(chunk)
                 yield chunk
             after = self._info(key, os.fstat(fd))
-            if after.etag != before.etag or count != before.size:
+            if after.etag != before.etag or at != (before.size if stop is None else stop):
                 raise ObjectChanged(url=self.url, key=key)
         finally:
             os.close(fd)

@@ -143,6 +143,23 @@ class ObjectStore:
         if count != info.size:
             raise StorageUnavailable(url=self.url, problem=f"{key!r} broke off while it was read.")
 
+    def read_range(self, key: str, etag: str, start: int, stop: int) -> Iterator[bytes]:
+        options: GetOptions = {"if_match": etag, "range": (start, stop)}
+        with self._errors(key):
+            answer = obstore.get(self._backend, self._path(key), options=options)
+            given = answer.range
+        if etag != self._info(key, answer.meta).etag:
+            raise ObjectChanged(url=self.url, key=key)
+        if given != (start, stop):
+            raise StorageUnavailable(url=self.url, problem="a part was not given as asked for.")
+        count = 0
+        with self._errors(key):
+            for chunk in answer.stream(min_chunk_size=CHUNK):
+                count += len(chunk)
+                yield bytes(chunk)
+        if count != stop - start:
+            raise StorageUnavailable(url=self.url, problem=f"{key!r} broke off while it was read.")
+
     def write(self, key: str, chunks: Iterable[bytes], *, replace: bool) -> ObjectInfo:
         path = self._path(key)
         if not replace:

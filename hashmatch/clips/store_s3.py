@@ -139,12 +139,18 @@ class S3Store:
 
     def read(self, key: str, etag: str | None = None) -> Iterator[bytes]:
         """As `Store.read`. A body that breaks off is asked for from there on, same version."""
+        return self._read(key, etag, 0, None)
+
+    def read_range(self, key: str, etag: str, start: int, stop: int) -> Iterator[bytes]:
+        return self._read(key, etag, start, stop)
+
+    def _read(self, key: str, etag: str | None, start: int, stop: int | None) -> Iterator[bytes]:
         name = self._name(key)
-        done, breaks = 0, 0
+        done, breaks = start, 0
         while True:
             wanted: dict[str, str] = {"IfMatch": etag} if etag is not None else {}
-            if done:
-                wanted["Range"] = f"bytes={done}-"
+            if done or stop is not None:
+                wanted["Range"] = f"bytes={done}-" + ("" if stop is None else str(stop - 1))
             with self._errors(key):
                 answer = self._client.get_object(Bucket=self._bucket, Key=name, **wanted)
             self._check(answer, *_ABOUT)
@@ -152,8 +158,8 @@ class S3Store:
                 answer["Body"].close()
                 raise ObjectChanged(url=self.url, key=key)
             etag = answer["ETag"]
-            total = done + answer["ContentLength"]
-            if done and answer.get("ContentRange") != f"bytes {done}-{total - 1}/{total}":
+            end = done + answer["ContentLength"]
+            if "Range" in wanted and not _is_part(answer.get("ContentRange"), done, end, stop):
                 answer["Body"].close()
                 raise StorageUnavailable(url=self.url, problem="a part was not given as asked for.")
             try:
@@ -163,7 +169,7 @@ class S3Store:
                 return
             except StorageUnavailable:
                 breaks += 1
-                if breaks > self._retries or done >= total:
+                if breaks > self._retries or done >= end:
                     raise
                 time.sleep(random.uniform(0, min(_LONGEST_WAIT, 2.0**breaks / 4)))
 
@@ -344,6 +350,12 @@ class S3Store:
 
 def _status(error: ClientError) -> int:
     return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+
+
+def _is_part(given: str | None, start: int, end: int, stop: int | None) -> bool:
+    """Whether Content-Range says start..end, up to `stop` or the object's own end."""
+    total = (given or "").rpartition("/")[2]
+    return given == f"bytes {start}-{end - 1}/{total}" and str(end) == str(stop or total)
 
 
 def _listed_name(key: str, encoding: str | None) -> bytes:

@@ -35,8 +35,11 @@ def save(
     for recipe, packed in frames.items():
         row = rows.get(recipe) or FingerprintRow(clip_id=clip_id, recipe=recipe)
         row.etag, row.size, row.made_at = etag, fingerprint.size, now
-        row.md5, row.sha1 = fingerprint.digests.md5, fingerprint.digests.sha1
-        row.sha256 = fingerprint.digests.sha256
+        digests = fingerprint.digests
+        row.md5, row.sha1, row.sha256 = (
+            (digests.md5, digests.sha1, digests.sha256) if digests else (None, None, None)
+        )
+        row.bytes_read = fingerprint.bytes_read
         row.duration, row.seen = fingerprint.duration, fingerprint.seen
         row.sampling, row.trouble = fingerprint.sampling, fingerprint.trouble
         row.frames = packed
@@ -57,15 +60,22 @@ def load(session: Session, clip_id: int, recipes: Collection[str]) -> Fingerprin
             found = replace(found, frames=found.frames + hashes)
             continue
         found = Fingerprint(
-            digests=Digests(row.md5, row.sha1, row.sha256),
+            digests=_digests(row),
             size=row.size,
             duration=row.duration,
             seen=row.seen,
             sampling=Sampling(row.sampling) if row.sampling else None,
             frames=hashes,
             trouble=Reason(row.trouble) if row.trouble else None,
+            bytes_read=row.bytes_read,
         )
     return found
+
+
+def _digests(row: FingerprintRow) -> Digests | None:
+    if row.md5 is None or row.sha1 is None or row.sha256 is None:
+        return None
+    return Digests(row.md5, row.sha1, row.sha256)
 
 
 def _rows(session: Session, clip_id: int) -> list[FingerprintRow]:

@@ -110,10 +110,11 @@ class FingerprintRow(Base):
     id: Mapped[int] = mapped_column(Id, primary_key=True)
     clip_id: Mapped[int] = mapped_column(ForeignKey("clip.id"))
     etag: Mapped[str] = mapped_column(Text)
-    md5: Mapped[str] = mapped_column(String(32))
-    sha1: Mapped[str] = mapped_column(String(40))
-    sha256: Mapped[str] = mapped_column(String(64))
+    md5: Mapped[str | None] = mapped_column(String(32))
+    sha1: Mapped[str | None] = mapped_column(String(40))
+    sha256: Mapped[str | None] = mapped_column(String(64))
     size: Mapped[int] = mapped_column(BigInteger)
+    bytes_read: Mapped[int | None] = mapped_column(BigInteger)
     duration: Mapped[float | None]
     seen: Mapped[float]
     sampling: Mapped[str | None] = mapped_column(String(16))

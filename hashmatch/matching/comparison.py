@@ -121,10 +121,10 @@ class Comparison:
         return np.array([*held, NEVER], np.int16)
 
     def _files(self, part: Part, fingerprint: Fingerprint) -> NDArray[Any]:
-        """The entries whose digest is the clip's."""
+        """The entries whose digest is the clip's; none where the clip has no digests."""
         found = [np.empty(0, EVIDENCE)]
         for algorithm in _DIGESTS:
-            if algorithm not in part.algorithms:
+            if algorithm not in part.algorithms or fingerprint.digests is None:
                 continue
             rows, first, entry = (
                 part.arrays[f"{algorithm}.{n}"] for n in ("rows", "first", "entry")

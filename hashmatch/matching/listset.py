@@ -167,6 +167,15 @@ class ListSet:
         every = any(one.orientations is Orientations.ALL for one in self.lists)
         return Orientations.ALL if every else Orientations.MIRRORED
 
+    def with_digests(self) -> frozenset[str]:
+        """The names of the lists that hold digests of files."""
+        places: set[int] = set()
+        for part in self._parts:
+            for algorithm in part.algorithms:
+                if not algorithm.perceptual:
+                    places.update(np.unique(part.list_of[part.arrays[f"{algorithm}.entry"]]))
+        return frozenset(self.lists[at].name for at in places if at < len(self.lists))
+
     def __len__(self) -> int:
         """How many entries act."""
         return sum(one.entries for one in self.lists)

@@ -6,8 +6,8 @@ itself first and ends with its clip, so that a file that takes a decoder over, o
 memory, has no way to what is said of the next one. A fork takes milliseconds, the imports seconds.
 
 Control socket (packets): parent -> here {"request", "cpu_seconds"} with two descriptors (the clip,
-the pipe for messages), or KILL; here -> parent {"protections"} once, then {"status", "cpu"} for
-each clip.
+the pipe for messages) or three (and the channel of `ranged`), or KILL; here -> parent
+{"protections"} once, then {"status", "cpu"} for each clip.
 """
 
 from __future__ import annotations
@@ -28,12 +28,13 @@ from typing import Any, BinaryIO, NoReturn
 
 from hashmatch.media.confinement import ConfinementLimits, confine
 from hashmatch.media.messages import DONE, FAILED, MESSAGE, encode, readable
+from hashmatch.media.ranged import RangedFile
 
 KILL = b"kill"
 MAX_PACKET = 65536
 EXIT_FAILED = 1
 EXIT_MEMORY = 3
-_FILE, _PIPE = 3, 4
+_FILE, _PIPE, _CHANNEL = 3, 4, 5
 
 Task = Callable[[BinaryIO, dict[str, Any]], Iterator[tuple[dict[str, Any], bytes]]]
 
@@ -83,7 +84,7 @@ class _Zygote:
         os.close(null)
         while True:
             self._wait(self._control.fileno())
-            packet, descriptors, _, _ = socket.recv_fds(self._control, MAX_PACKET, 2)
+            packet, descriptors, _, _ = socket.recv_fds(self._control, MAX_PACKET, 3)
             if not packet:
                 self._leave()
             if packet == KILL:
@@ -159,10 +160,12 @@ class _Zygote:
             signal.set_wakeup_fd(-1)
             null = os.open(os.devnull, os.O_RDWR)
             kept = [fcntl.fcntl(descriptor, fcntl.F_DUPFD, 10) for descriptor in descriptors]
-            for source, target in zip((null, null, null, *kept), range(5), strict=True):
+            sources = (null, null, null, *kept)
+            for target, source in enumerate(sources):
                 os.dup2(source, target)
-            os.closerange(5, os.sysconf("SC_OPEN_MAX"))
-            file = os.fdopen(_FILE, "rb")
+            os.closerange(len(sources), os.sysconf("SC_OPEN_MAX"))
+            ranged = len(sources) > _CHANNEL
+            file: BinaryIO = RangedFile(_FILE, _CHANNEL) if ranged else os.fdopen(_FILE, "rb")
             confine(ConfinementLimits(self._memory_bytes, cpu), self._pid)
             # An import from a file would now fail as if the clip were at fault: fail by its name.
             sys.meta_path[:] = [BuiltinImporter, FrozenImporter]

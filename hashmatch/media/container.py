@@ -24,6 +24,7 @@ from av.video.stream import VideoStream
 from hashmatch.media import complaints
 from hashmatch.media.limits import Limits
 from hashmatch.media.probe import VIDEO
+from hashmatch.media.ranged import RangedFile
 from hashmatch.media.unseeable import Unseeable
 from hashmatch.model import Reason
 
@@ -31,6 +32,9 @@ from hashmatch.model import Reason
 _DEMUX_ERRORS = 16
 
 _NOT_SHOWN = Disposition.attached_pic | Disposition.timed_thumbnails
+# Read ahead: nearly free from a file at hand, and of little use where each part is asked for.
+_BUFFER, _BUFFER_RANGED = 256 * 1024, 32 * 1024
+
 _CLOCK = re.compile(r"(\d{1,4}):(\d\d):(\d\d(?:\.\d+)?)")
 
 
@@ -62,7 +66,7 @@ def open_container(file: BinaryIO, demuxer: str, limits: Limits) -> av.container
                 "format_whitelist": ",".join(VIDEO),
             },
             metadata_errors="replace",
-            buffer_size=256 * 1024,
+            buffer_size=_BUFFER_RANGED if isinstance(file, RangedFile) else _BUFFER,
             io_open=_refuse,
         )
     except av.error.MemoryError:

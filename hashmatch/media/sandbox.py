@@ -18,18 +18,24 @@ from __future__ import annotations
 import math
 import os
 import signal
+import socket
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
 from hashmatch.errors import HashmatchError, MediaError
 from hashmatch.media.child import EXIT_MEMORY
 from hashmatch.media.messages import DONE, FAILED, Incoming, Malformed, readable
+from hashmatch.media.ranged import GRANTED, REQUEST
 from hashmatch.media.zygote import End, SandboxBroken, Zygote, ZygoteGone
 from hashmatch.model import Reason
 
-__all__ = ["ChildDied", "Sandbox", "SandboxBroken", "SandboxLimits"]
+__all__ = ["ChildDied", "Sandbox", "SandboxBroken", "SandboxLimits", "Supply"]
+
+# Sees that bytes start..stop are in the file that the task reads. May raise, which ends the clip.
+Supply = Callable[[int, int], None]
 
 
 class ChildDied(HashmatchError):
@@ -89,39 +95,52 @@ class Sandbox:
             self._zygote = None
 
     def run(
-        self, fd: int, request: dict[str, Any], deadline_seconds: float
+        self,
+        fd: int,
+        request: dict[str, Any],
+        deadline_seconds: float,
+        supply: Supply | None = None,
     ) -> Generator[tuple[dict[str, Any], bytes], None, None]:
         """What the task yields over the file `fd`, which it gets read-only and from its start.
 
-        deadline_seconds: wall clock, from the first message asked for to the last. To stop early,
-        close the iterator: that ends the clip's process. Raises ChildDied, SandboxBroken.
+        deadline_seconds: wall clock, from the first message asked for to the last, without what
+        `supply` takes. supply: the task gets a `RangedFile`, whose bytes are asked for here. To stop
+        early, close the iterator: that ends the clip's process. Raises ChildDied, SandboxBroken, and
+        what `supply` raises.
         """
         cpu_seconds = self._limits.cpu_seconds or 2 * deadline_seconds
-        zygote, pipe = self._begin(fd, request, math.ceil(cpu_seconds))
-        ends_at = time.monotonic() + deadline_seconds
-        done: bool | None = None
-        try:
-            done = yield from self._listen(pipe, ends_at)
-        finally:
-            os.close(pipe)
-            end = zygote.end_clip(kill=done is None)
-            if end is None and self._zygote is zygote:
-                self.close()
+        with ExitStack() as channels:
+            asked = None
+            if supply is not None:
+                asked = channels.enter_context(_Asked(supply, os.fstat(fd).st_size))
+            zygote, pipe = self._begin(
+                fd, request, math.ceil(cpu_seconds), asked.theirs if asked else None
+            )
+            done: bool | None = None
+            try:
+                done = yield from self._listen(pipe, deadline_seconds, asked)
+            finally:
+                os.close(pipe)
+                end = zygote.end_clip(kill=done is None)
+                if end is None and self._zygote is zygote:
+                    self.close()
         if end is None:
             raise ChildDied(Reason.DECODER_CRASHED, "its parent process ended too")
         if end.code != 0 or not done:
             raise _cause(end, cpu_seconds)
 
-    def _begin(self, fd: int, request: dict[str, Any], cpu: int) -> tuple[Zygote, int]:
+    def _begin(
+        self, fd: int, request: dict[str, Any], cpu: int, channel: int | None
+    ) -> tuple[Zygote, int]:
         """Start a clip. A process that died while it was idle is replaced once, without a word."""
         try:
             zygote = self._started()
-            return zygote, zygote.begin_clip(fd, request, cpu)
+            return zygote, zygote.begin_clip(fd, request, cpu, channel)
         except ZygoteGone:
             self.close()
         zygote = self._started()
         try:
-            return zygote, zygote.begin_clip(fd, request, cpu)
+            return zygote, zygote.begin_clip(fd, request, cpu, channel)
         except ZygoteGone:
             self.close()
             raise SandboxBroken(problem="it ends as soon as it has started") from None
@@ -135,12 +154,18 @@ class Sandbox:
         return self._zygote
 
     def _listen(
-        self, pipe: int, ends_at: float
+        self, pipe: int, seconds: float, asked: _Asked | None
     ) -> Generator[tuple[dict[str, Any], bytes], None, bool]:
         """Messages, then whether the task said that it was done. Raises ChildDied."""
         incoming = Incoming(self._limits.message_bytes, self._limits.output_bytes)
+        sources = (pipe,) if asked is None else (pipe, asked.fileno())
+        ends_at = time.monotonic() + seconds
         try:
-            while (left := ends_at - time.monotonic()) > 0 and readable(left, pipe):
+            while (left := ends_at - time.monotonic()) > 0 and (ready := readable(left, *sources)):
+                if asked is not None and asked.fileno() in ready:
+                    ends_at += asked.answer()
+                if pipe not in ready:
+                    continue
                 data = os.read(pipe, 65536)
                 if not data:
                     return False
@@ -154,6 +179,44 @@ class Sandbox:
         except Malformed as problem:
             raise ChildDied(Reason.DECODER_CRASHED, f"it sent {problem}") from None
         raise ChildDied(Reason.DECODER_HUNG, "past its deadline")
+
+
+class _Asked:
+    """Where a task asks for bytes of a file of `size` bytes, and gets them from `supply`."""
+
+    def __init__(self, supply: Supply, size: int) -> None:
+        self._supply, self._size = supply, size
+        self._ours, self._theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+
+    def __enter__(self) -> _Asked:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._ours.close()
+        self._theirs.close()
+
+    @property
+    def theirs(self) -> int:
+        return self._theirs.fileno()
+
+    def fileno(self) -> int:
+        return self._ours.fileno()
+
+    def answer(self) -> float:
+        """Take one request and meet it: the seconds that took. Raises Malformed."""
+        started = time.monotonic()
+        packet = self._ours.recv(2 * REQUEST.size)
+        if len(packet) != REQUEST.size:
+            raise Malformed("a request that is none")
+        start, stop = REQUEST.unpack(packet)
+        if not start < stop <= self._size:
+            raise Malformed("a request for bytes that are not there")
+        self._supply(start, stop)
+        try:
+            self._ours.send(GRANTED, socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            raise Malformed("requests without waiting for the answers") from None
+        return time.monotonic() - started
 
 
 def _type_name(header: dict[str, Any]) -> str:

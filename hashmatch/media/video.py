@@ -44,7 +44,9 @@ from hashmatch.media.container import (
     video_stream,
 )
 from hashmatch.media.frame import Frame
+from hashmatch.media.indexed import IndexedPackets
 from hashmatch.media.limits import Limits
+from hashmatch.media.ranged import RangedFile
 from hashmatch.media.stamps import Stamps
 from hashmatch.media.timeline import Timeline
 from hashmatch.media.unseeable import Unseeable
@@ -171,6 +173,9 @@ class VideoReader:
         resume = yield from self._pass(sampling, after=-math.inf)
         whole = True  # all of the clip so far was taken as densely as the rest
         while resume is not None:
+            if isinstance(self._file, RangedFile):
+                self.trouble = Reason.TRUNCATED
+                break
             sampling = _DENSER[sampling]
             self._container.close()
             self._open(sampling)
@@ -185,7 +190,7 @@ class VideoReader:
     def _pass(self, sampling: Sampling, after: float) -> Generator[Frame, None, float | None]:
         """Frames later than `after`. Returns the last one's time where the sampling fails."""
         stamps = Stamps(self._stream, self._demuxer)
-        packets = Packets(self._container, self._read_streams())
+        packets = self._packets()
         held: deque[_Held] = deque()
         last = after
         drain: list[None] = [None]
@@ -217,6 +222,11 @@ class VideoReader:
         if self.trouble is None and not self._note_gap(math.inf, sampling):
             return last
         return None
+
+    def _packets(self) -> Packets | IndexedPackets:
+        if isinstance(self._file, RangedFile):
+            return IndexedPackets(self._container, self._stream, self._file)
+        return Packets(self._container, self._read_streams())
 
     def _read_streams(self) -> tuple[Stream, ...]:
         """The other streams are read only to learn whether the file's duration is theirs."""

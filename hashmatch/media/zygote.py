@@ -120,8 +120,13 @@ class Zygote:
         lines = complaint.decode(errors="replace").strip().splitlines()
         raise SandboxBroken(problem=lines[-1] if lines else "it does not answer")
 
-    def begin_clip(self, fd: int, request: dict[str, Any], cpu: int) -> int:
-        """Have a clip's process forked; the pipe to read its messages from. Raises ZygoteGone."""
+    def begin_clip(
+        self, fd: int, request: dict[str, Any], cpu: int, channel: int | None = None
+    ) -> int:
+        """Have a clip's process forked; the pipe to read its messages from. Raises ZygoteGone.
+
+        channel: the child's end, where it is to ask for the bytes of the file (`ranged`).
+        """
         if self._busy:
             raise RuntimeError("one clip at a time: the iterator over the last one is still open")
         # A fresh opening: the spooled file's own may be writable, and would share its position.
@@ -129,7 +134,8 @@ class Zygote:
         reader, writer = os.pipe()
         packet = json.dumps({"request": request, "cpu_seconds": cpu}).encode()
         try:
-            socket.send_fds(self._control, [packet], [file, writer])
+            ours = [file, writer] if channel is None else [file, writer, channel]
+            socket.send_fds(self._control, [packet], ours)
         except OSError:
             os.close(reader)
             raise ZygoteGone from None

@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Protocol, Self
 
 from hashmatch.config import Decode
-from hashmatch.media.sandbox import ChildDied, Sandbox, SandboxLimits
+from hashmatch.media.sandbox import ChildDied, Sandbox, SandboxLimits, Supply
 from hashmatch.model import Algorithm, Digests, Fingerprint, Orientations, Reason, Sampling
 from hashmatch.pipeline.testimony import Implausible, Testimony
 
@@ -59,15 +59,17 @@ class Fingerprinter:
     def fingerprint(
         self,
         file: OpenFile,
-        digests: Digests,
+        digests: Digests | None,
         size: int,
         algorithms: frozenset[Algorithm],
         sampling: Sampling | None = None,
         orientations: Orientations = Orientations.MIRRORED,
+        supply: Supply | None = None,
     ) -> Fingerprint:
         """What a clip is to be remembered by: PDQ, and what else of `algorithms` is perceptual.
 
-        sampling: in place of the settings'; orientations: of PDQ hashes, the others have one. Each
+        sampling: in place of the settings'; orientations: of PDQ hashes, the others have one; supply:
+        brings the parts of `file` that are asked for, where it is not all there, and may raise. Each
         algorithm has its frames, ordered by time, even if there are none; a clip that could not be
         opened has no algorithm at all. Raises SandboxBroken if no clip whatever could be looked at.
         """
@@ -84,7 +86,8 @@ class Fingerprinter:
             },
         }
         testimony = Testimony(wanted, orientations)
-        messages = self._sandbox.run(file.fileno(), request, self._decode.max_seconds + _WALL_GRACE)
+        deadline = self._decode.max_seconds + _WALL_GRACE
+        messages = self._sandbox.run(file.fileno(), request, deadline, supply)
         try:
             for header, payload in messages:
                 testimony.hear(header, payload)

@@ -57,11 +57,13 @@ class Recorder:
             session.add(self._match_row(clip.id, scanned.etag, match))
         case = None
         if verdict.outcome is Outcome.MATCHED and scanned.fingerprint is not None:
+            digests = scanned.fingerprint.digests
+            assert digests is not None, "a match is looked at whole"
             case = self.custody.open_case(
                 session,
                 run_id=self.run_id,
                 clip=clip,
-                sha256=scanned.fingerprint.digests.sha256,
+                sha256=digests.sha256,
                 size=scanned.size,
                 matches=verdict.matches,
                 at=now,

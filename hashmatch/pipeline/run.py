@@ -84,7 +84,7 @@ class _Run:
                 else:
                     turns.scan(engine)
                 self._see_canary(engine, "end")
-            return self._end(plan, turns.quarantined)
+            return self._end(plan, turns)
         except HashmatchError as error:
             self._fail(error)
             raise
@@ -183,7 +183,7 @@ class _Run:
             alarms=self.alarms,
         )
 
-    def _end(self, plan: Plan, quarantined: int) -> RunSummary:
+    def _end(self, plan: Plan, turns: Turns) -> RunSummary:
         """Count from the ledger, not from memory, and sign what was counted."""
         with self.job.db.write() as session:
             left = ledger.drop_unfinished(session, self.id)
@@ -192,7 +192,8 @@ class _Run:
                 listed=plan.listed - left,
                 outcomes=ledger.outcomes(session, self.id),
                 skipped_unchanged=plan.unchanged,
-                quarantined=quarantined,
+                quarantined=turns.quarantined,
+                bytes_read=turns.bytes_read,
                 canary="seen",
                 seconds=time.monotonic() - self.started,
                 checkpoint=None,

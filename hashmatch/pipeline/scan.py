@@ -2,22 +2,42 @@
 
 scanner = Scanner(store, lists, settings)
 scanner.scan(clip).verdict.outcome
+
+Where keyframes are all that is asked for, and no partner lists digests of files, a clip's index and
+its keyframes are all that is read of it. Whatever then is not clean is read and looked at whole: a match
+for its digests and for all evidence, anything else because more may be seen.
 """
 
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from hashmatch.clips.ranges import open_ranges
 from hashmatch.clips.spool import ClipTooLarge, Spooled, fetch
 from hashmatch.clips.store import ObjectChanged, ObjectDenied, ObjectNotFound, Store
 from hashmatch.config import Settings
 from hashmatch.errors import HashmatchError, StorageError
 from hashmatch.matching.listset import ListSet
 from hashmatch.matching.policy import Rules, decide
-from hashmatch.model import Clip, Fingerprint, Match, Orientations, Outcome, Reason, Verdict
+from hashmatch.model import (
+    Clip,
+    Fingerprint,
+    Match,
+    Orientations,
+    Outcome,
+    Reason,
+    Sampling,
+    Verdict,
+)
 from hashmatch.pipeline import canary
 from hashmatch.pipeline.fingerprint import Fingerprinter
+
+# Of a smaller clip the parts would be most of it, and their requests cost more than the rest.
+LEAST_TO_READ_IN_PARTS = 1 << 20
+
+# Outcomes that something was found by, and which is more.
+_WEIGHT = {Outcome.REVIEW: 1, Outcome.MATCHED: 2}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -48,22 +68,26 @@ class Scanner:
         self._orientations = orientations
         self._spool = settings.path(settings.run.state) / "spool"
         self._fingerprinter = Fingerprinter(settings.decode)
+        keyframes = settings.decode.sampling is Sampling.KEYFRAMES
+        # The canary's digest does not count: it is always read whole.
+        self._in_parts = keyframes and lists.with_digests() <= {canary.LIST}
 
     def scan(self, clip: Clip) -> Scanned:
         """Look at one clip. Whatever is wrong with it or with storage is its outcome."""
         started = time.monotonic()
-        etag, size, fingerprint = clip.etag, clip.size, None
-        try:
-            with self._fetch(clip) as spooled:
-                etag, size = spooled.etag, spooled.size
-                fingerprint, verdict = self.look(spooled)
-        except StorageError as error:
-            verdict = Verdict(Outcome.UNSCANNABLE, _why(error), 0.0, notes=(error.message,))
-        return Scanned(etag, size, verdict, fingerprint, time.monotonic() - started)
+        scanned = self._by_parts(clip)
+        if scanned is None or scanned.verdict.outcome is not Outcome.CLEAN:
+            scanned = self._whole(clip, scanned)
+        return replace(scanned, seconds=time.monotonic() - started)
 
-    def look(self, spooled: Spooled) -> tuple[Fingerprint, Verdict]:
-        """Fingerprint bytes that are at hand, compare them with the lists, and decide."""
-        fingerprint = self._fingerprint(spooled)
+    def look(
+        self, spooled: Spooled, sampling: Sampling | None = None
+    ) -> tuple[Fingerprint, Verdict]:
+        """Fingerprint bytes that are at hand, compare them with the lists, and decide.
+
+        sampling: in place of the settings'.
+        """
+        fingerprint = self._fingerprint(spooled, sampling)
         return fingerprint, judge(fingerprint, self._lists, self._settings, self._orientations)
 
     def canary(self) -> str | None:
@@ -79,15 +103,63 @@ class Scanner:
         """End the decoder."""
         self._fingerprinter.close()
 
-    def _fingerprint(self, spooled: Spooled) -> Fingerprint:
+    def _hashed_in(self) -> Orientations:
         asked = (self._orientations, self._lists.orientations)
-        return self._fingerprinter.fingerprint(
+        return Orientations.ALL if Orientations.ALL in asked else Orientations.MIRRORED
+
+    def _by_parts(self, clip: Clip) -> Scanned | None:
+        """What a clip's keyframes say, read alone; None where that is not to be, or storage fails."""
+        if not self._in_parts or clip.size < LEAST_TO_READ_IN_PARTS:
+            return None
+        limit = self._settings.clips.max_bytes
+        try:
+            with open_ranges(self._store, clip, self._spool, limit) as parts:
+                fingerprint = self._fingerprinter.fingerprint(
+                    parts.file,
+                    None,
+                    parts.size,
+                    self._lists.algorithms,
+                    orientations=self._hashed_in(),
+                    supply=parts.supply,
+                )
+        except StorageError:
+            return None  # reading it whole finds a newer version, or says what is wrong
+        fingerprint = replace(fingerprint, bytes_read=parts.bytes_read)
+        verdict = judge(fingerprint, self._lists, self._settings, self._orientations)
+        return Scanned(clip.etag, clip.size, verdict, fingerprint, 0.0)
+
+    def _whole(self, clip: Clip, before: Scanned | None) -> Scanned:
+        """A look at all of a clip. before: what its parts said, which stands if it is more."""
+        found = before if before and before.verdict.outcome in _WEIGHT else None
+        try:
+            with self._fetch(clip) as spooled:
+                sampling = Sampling.REFERENCE if found else None
+                fingerprint, verdict = self.look(spooled, sampling)
+        except StorageError as error:
+            verdict = Verdict(Outcome.UNSCANNABLE, _why(error), 0.0, notes=(error.message,))
+            if found is None:
+                return Scanned(clip.etag, clip.size, verdict, None, 0.0)
+            # Without its digests it cannot be taken into custody. The reason has it tried again.
+            matches = found.verdict.matches
+            verdict = replace(verdict, outcome=Outcome.REVIEW, matches=matches)
+            return replace(found, verdict=verdict)
+        if before is not None:
+            read = (before.fingerprint.bytes_read or 0) if before.fingerprint else 0
+            fingerprint = replace(fingerprint, bytes_read=read + spooled.size)
+        if found is not None and spooled.etag == found.etag:
+            verdict = max(verdict, found.verdict, key=lambda v: _WEIGHT.get(v.outcome, 0))
+        return Scanned(spooled.etag, spooled.size, verdict, fingerprint, 0.0)
+
+    def _fingerprint(self, spooled: Spooled, sampling: Sampling | None = None) -> Fingerprint:
+        fingerprint = self._fingerprinter.fingerprint(
             spooled.file,
             spooled.digests,
             spooled.size,
             self._lists.algorithms,
-            orientations=Orientations.ALL if Orientations.ALL in asked else Orientations.MIRRORED,
+            sampling,
+            self._hashed_in(),
         )
+        return replace(fingerprint, bytes_read=spooled.size)
 
     def _fetch(self, clip: Clip) -> Spooled:
         return fetch(self._store, clip, self._spool, self._settings.clips.max_bytes)

@@ -160,7 +160,7 @@ class Testimony:
         self._progress = _Progress(trouble=reason)
         self._over = True
 
-    def fingerprint(self, digests: Digests, size: int) -> Fingerprint:
+    def fingerprint(self, digests: Digests | None, size: int) -> Fingerprint:
         frames = [self._joined(algorithm) for algorithm in self._batches]
         return Fingerprint(
             digests=digests,

@@ -18,6 +18,7 @@ from hashmatch.hashing.recipes import recipe
 from hashmatch.matching.listset import ListSet
 from hashmatch.matching.policy import Breaker
 from hashmatch.model import Algorithm, Fingerprint, Orientations, Outcome, Reason, Verdict
+from hashmatch.pipeline import canary
 from hashmatch.pipeline.engine import Done, Engine, Lost
 from hashmatch.pipeline.job import Job, now
 from hashmatch.pipeline.record import Recorder
@@ -51,6 +52,7 @@ class Turns:
     alarms: list[str]
     done: int = 0
     quarantined: int = 0
+    bytes_read: int = 0
     _queue: deque[Task] = field(default_factory=deque)
 
     def scan(self, engine: Engine) -> None:
@@ -63,6 +65,8 @@ class Turns:
             for result in engine.wait():
                 match result:
                     case Done(task, scanned):
+                        seen = scanned.fingerprint
+                        self.bytes_read += (seen.bytes_read or 0) if seen else 0
                         self._record(task, scanned, self.recorder.scanned)
                     case Lost(task):
                         self._lost(task)
@@ -70,6 +74,7 @@ class Turns:
     def compare(self, lists: ListSet) -> None:
         """Compare what is stored of every planned clip with the lists; no media is read."""
         needed = {recipe(name) for name in lists.algorithms if name.perceptual}
+        digests = not lists.with_digests() <= {canary.LIST}
         while task := self._next():
             started = time.monotonic()
             with self.job.db.read() as session:
@@ -77,8 +82,10 @@ class Turns:
                 etag = ledger.scanned_version(session, task)
                 before = ledger.last_verdict(session, task)
             verdict = before if stored is None else judge(stored, lists, self.job.settings)
-            if damaged or lacks(stored, needed, lists.orientations, before):
+            if damaged or lacks(stored, needed, lists.orientations, before, digests=digests):
                 verdict = not_fully_compared(verdict)
+            if stored is not None and stored.digests is None:
+                verdict = not_for_custody_yet(verdict)
             size = task.clip.size if stored is None else stored.size
             found = Scanned(etag, size, verdict, stored, time.monotonic() - started)
             self._record(task, found, self.recorder.compared)
@@ -144,14 +151,28 @@ def not_fully_compared(verdict: Verdict) -> Verdict:
     return replace(verdict, outcome=Outcome.UNSCANNABLE, reason=Reason.OTHER_RECIPE)
 
 
+def not_for_custody_yet(verdict: Verdict) -> Verdict:
+    """The file's digests, by which custody knows it, were never taken: the next scan reads it whole."""
+    if verdict.outcome is not Outcome.MATCHED:
+        return verdict
+    return replace(verdict, outcome=Outcome.REVIEW, reason=Reason.OTHER_RECIPE)
+
+
 def lacks(
-    stored: Fingerprint | None, needed: set[str], orientations: Orientations, before: Verdict
+    stored: Fingerprint | None,
+    needed: set[str],
+    orientations: Orientations,
+    before: Verdict,
+    *,
+    digests: bool,
 ) -> bool:
-    """Whether the clip was seen once, but not by all the recipes, or not in all the orientations, that
-    the lists need now.
+    """Whether the clip was seen once, but not by all the recipes, in all the orientations, or with the
+    digests, that the lists need now.
     """
     if before.outcome is Outcome.UNSCANNABLE and before.reason is not Reason.OTHER_RECIPE:
         return False
+    if digests and stored is not None and stored.digests is None:
+        return True
     frames = stored.frames if stored else ()
     pdq = [hashes for hashes in frames if hashes.algorithm is Algorithm.PDQ]
     return not needed <= {hashes.recipe for hashes in frames} or not all(

@@ -54,6 +54,7 @@ def write(
         rate = scanned / summary.seconds if summary.seconds else 0.0
         gauge("hashmatch_run_seconds", "Duration of the last run.", summary.seconds)
         gauge("hashmatch_clips_per_second", "Throughput of the last run.", rate)
+        gauge("hashmatch_read_bytes", "Of clips, read from storage.", summary.bytes_read)
         gauge(
             "hashmatch_skipped_unchanged", "Clips that had an outcome.", summary.skipped_unchanged
         )

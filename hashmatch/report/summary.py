@@ -15,7 +15,7 @@ class RunSummary:
     """listed = the outcomes' sum + skipped_unchanged. left: listed clips that a run which stopped
     early did not reach; they are not counted in `listed`, and the next run takes them. excluded: objects
     the settings leave out. incomplete: parts of storage could not be listed. behind: clips that were
-    not compared with the lists as they are now."""
+    not compared with the lists as they are now. bytes_read: of clips, from storage."""
 
     run: str
     listed: int
@@ -25,6 +25,7 @@ class RunSummary:
     canary: str
     seconds: float
     checkpoint: str | None
+    bytes_read: int = 0
     left: int = 0
     excluded: int = 0
     incomplete: bool = False
@@ -57,6 +58,7 @@ class RunSummary:
             "canary": self.canary,
             "seconds": round(self.seconds, 3),
             "checkpoint": self.checkpoint,
+            "bytes_read": self.bytes_read,
             "left": self.left,
             "excluded": self.excluded,
             "incomplete": self.incomplete,

@@ -7,6 +7,7 @@ import gc
 import multiprocessing
 import os
 import signal
+import struct
 import subprocess
 import sys
 import tempfile
@@ -187,6 +188,73 @@ def test_stopping_early_ends_the_clips_process_and_nothing_of_it_is_heard_again(
     assert gone(pid)
     [(header, _)] = run(sandbox, clip, "echo", mark=1)
     assert header["request"]["mark"] == 1
+
+
+def test_a_task_may_ask_for_the_parts_it_needs(sandbox: Sandbox, clip: IO[bytes]) -> None:
+    asked: list[tuple[int, int]] = []
+    request = {"task": "ask", "parts": [[18, 36], [0, 4], [len(CLIP) - 3, len(CLIP) + 50]]}
+    messages = sandbox.run(
+        clip.fileno(), request, 20, supply=lambda start, stop: asked.append((start, stop))
+    )
+    assert [content for _, content in messages] == [CLIP[18:36], CLIP[:4], CLIP[-3:]]
+    assert asked == [(18, 36), (0, 4), (len(CLIP) - 3, len(CLIP))]
+
+
+def test_what_a_task_asks_for_is_in_the_file_before_it_reads(sandbox: Sandbox) -> None:
+    with tempfile.TemporaryFile() as sparse:
+        sparse.truncate(len(CLIP))
+
+        def supply(start: int, stop: int) -> None:
+            os.pwrite(sparse.fileno(), CLIP[start:stop], start)
+
+        request = {"task": "ask", "parts": [[100, 200], [0, len(CLIP)]]}
+        messages = list(sandbox.run(sparse.fileno(), request, 20, supply))
+    assert [content for _, content in messages] == [CLIP[100:200], CLIP]
+
+
+@pytest.mark.parametrize(
+    ("packet", "times"),
+    [
+        (struct.pack(">QQ", 0, len(CLIP) + 1), 1),
+        (struct.pack(">QQ", 5, 5), 1),
+        (struct.pack(">QQ", 2**64 - 1, 2), 1),
+        (struct.pack(">Qq", 0, -1), 1),
+        (b"x", 1),
+        (bytes(4096), 1),
+        (struct.pack(">QQ", 0, 1), 100_000),
+    ],
+    ids=["beyond", "nothing", "backwards", "negative", "short", "long", "flood"],
+)
+def test_a_process_that_asks_for_nonsense_is_ended_at_once(
+    sandbox: Sandbox, clip: IO[bytes], packet: bytes, times: int
+) -> None:
+    request = {"task": "ask_raw", "packet": packet.hex(), "times": times}
+    started = time.monotonic()
+    with pytest.raises(ChildDied) as died:
+        list(sandbox.run(clip.fileno(), request, 50, supply=lambda *_: None))
+    assert died.value.reason is Reason.DECODER_CRASHED
+    assert time.monotonic() - started < 40
+    assert run(sandbox, clip, "echo")[0][1] == CLIP
+
+
+def test_what_keeps_a_part_from_coming_ends_the_clip_and_is_raised(
+    sandbox: Sandbox, clip: IO[bytes]
+) -> None:
+    def supply(start: int, stop: int) -> None:
+        raise ConnectionError("the storage is gone")
+
+    with pytest.raises(ConnectionError):
+        list(sandbox.run(clip.fileno(), {"task": "ask", "parts": [[0, 4]]}, 20, supply))
+    assert run(sandbox, clip, "echo")[0][1] == CLIP
+
+
+def test_waiting_for_storage_is_not_the_decoders_time(sandbox: Sandbox, clip: IO[bytes]) -> None:
+    def supply(start: int, stop: int) -> None:
+        time.sleep(1.5)
+
+    request = {"task": "ask", "parts": [[0, 4], [4, 8]]}
+    messages = list(sandbox.run(clip.fileno(), request, 2, supply))
+    assert [content for _, content in messages] == [CLIP[:4], CLIP[4:8]]
 
 
 def test_one_sandbox_refuses_two_clips_at_a_time(sandbox: Sandbox, clip: IO[bytes]) -> None:

@@ -18,7 +18,7 @@ from hashmatch.clips.store import (
     ObjectNotFound,
     Store,
 )
-from hashmatch.errors import HashmatchError
+from hashmatch.errors import HashmatchError, StorageError
 
 PART = 16 << 20
 
@@ -40,6 +40,23 @@ def test_what_is_written_is_read(store: Store, size: int) -> None:
     assert content(store, "2026/a.mp4") == body
     assert content(store, "2026/a.mp4", info.etag) == body
     assert store.head("2026/a.mp4") == info
+
+
+@pytest.mark.parametrize(("start", "stop"), [(0, 1), (7, CHUNK + 9), (2 * CHUNK, 3 * CHUNK)])
+def test_a_range_is_those_bytes_of_that_version(store: Store, start: int, stop: int) -> None:
+    body = random.Random(9).randbytes(3 * CHUNK)
+    info = store.write("a", [body], replace=False)
+    assert b"".join(store.read_range("a", info.etag, start, stop)) == body[start:stop]
+    store.write("a", [body[::-1]], replace=True)
+    with pytest.raises(ObjectChanged):
+        list(store.read_range("a", info.etag, start, stop))
+
+
+def test_a_range_beyond_the_end_is_an_error_and_not_short(store: Store) -> None:
+    info = store.write("a", [b"0123456789"], replace=False)
+    for start, stop in ((5, 11), (10, 12)):
+        with pytest.raises(StorageError):
+            list(store.read_range("a", info.etag, start, stop))
 
 
 @pytest.mark.parametrize("replace", [False, True])

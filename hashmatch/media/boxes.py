@@ -1,0 +1,112 @@
+"""Whether an MP4 or MOV file lists all its samples in one place, told from its boxes alone.
+
+    if has_whole_index(file):
+        ...                                     # the demuxer's index is all there is to read
+
+Where it does not (fragments, a movie header that is compressed, a track whose codec's parameters
+change midway, boxes that go beyond the file's end) the file has to be read from start to end.
+Source: ISO/IEC 14496-12; Apple, QuickTime File Format.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from typing import BinaryIO, NamedTuple
+
+# At the top of a file that is one movie. Fragments would be moof, and sidx or styp before them.
+_WHOLE = frozenset(
+    (b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"udta", b"meta", b"uuid")
+)
+_FRAGMENTED_OR_COMPRESSED = frozenset((b"mvex", b"cmov"))
+_TO_DESCRIPTIONS = (b"trak", b"mdia", b"minf", b"stbl", b"stsd")
+
+_MOST_BOXES = 64
+_LONGEST_HEADER = 16
+# A movie header at a file's end is mostly shorter, and so comes with its first bytes.
+_AHEAD = 256 * 1024
+_LARGEST_MOVIE_HEADER = 64 * 2**20
+
+
+class Malformed(Exception):
+    """These are no boxes."""
+
+
+class Box(NamedTuple):
+    """body, end: where its contents begin and end."""
+
+    kind: bytes
+    body: int
+    end: int
+
+
+def has_whole_index(file: BinaryIO) -> bool:
+    """Leaves the file's position anywhere."""
+    try:
+        return _describes_all(_movie_header(file))
+    except Malformed:
+        return False
+
+
+def _movie_header(file: BinaryIO) -> bytes:
+    """The contents of the file's only moov box. Raises Malformed."""
+    size = file.seek(0, os.SEEK_END)
+    headers: list[bytes] = []
+    at = 0
+    for _ in range(_MOST_BOXES):
+        if at == size:
+            break
+        file.seek(at)
+        start = file.read(_AHEAD if at > _AHEAD else _LONGEST_HEADER)
+        box = _box(start, at, 0, size)
+        if box.kind not in _WHOLE:
+            raise Malformed
+        if box.kind == b"moov":
+            if headers or box.end - box.body > _LARGEST_MOVIE_HEADER:
+                raise Malformed
+            file.seek(box.body)
+            headers.append(file.read(box.end - box.body))
+        at = box.end
+    if at != size or not headers:
+        raise Malformed
+    return headers[0]
+
+
+def _describes_all(moov: bytes) -> bool:
+    """Whether there is nothing but it, and each track is described once."""
+    if any(box.kind in _FRAGMENTED_OR_COMPRESSED for box in _boxes(moov, 0, len(moov))):
+        return False
+    tables = list(_descend(moov, 0, len(moov), _TO_DESCRIPTIONS))
+    # Version and flags, then how many descriptions there are.
+    return all(moov[table.body + 4 : table.body + 8] == b"\0\0\0\1" for table in tables)
+
+
+def _descend(moov: bytes, start: int, end: int, path: tuple[bytes, ...]) -> Iterator[Box]:
+    for box in _boxes(moov, start, end):
+        if box.kind == path[0]:
+            if path[1:]:
+                yield from _descend(moov, box.body, box.end, path[1:])
+            else:
+                yield box
+
+
+def _boxes(moov: bytes, start: int, end: int) -> Iterator[Box]:
+    """Raises Malformed. Up to seven bytes may be left over: QuickTime ends lists with four zeros."""
+    while end - start >= 8:
+        box = _box(moov, 0, start, end)
+        yield box
+        start = box.end
+
+
+def _box(data: bytes, offset: int, start: int, end: int) -> Box:
+    """The box at data[start:], where data begins at `offset` of what ends at `end`."""
+    length, kind = int.from_bytes(data[start : start + 4], "big"), data[start + 4 : start + 8]
+    header = 8
+    if length == 1:
+        length, header = int.from_bytes(data[start + 8 : start + 16], "big"), 16
+    at = offset + start
+    if length == 0:
+        length = end - at
+    if len(kind) < 4 or length < header or at + length > end:
+        raise Malformed
+    return Box(kind, at + header, at + length)
