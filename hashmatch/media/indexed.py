@@ -1,6 +1,6 @@
 """The packets of a video whose index says where they are: keyframes with their bytes, the rest without.
 
-    for packet in IndexedPackets(container, stream, file):
+    for packet in IndexedPackets(container, stream, size):
         packet.is_keyframe, packet.size         # size 0: it was not read
 
 Each keyframe is sought and read by the demuxer itself, so its times, side data and flags are those
@@ -10,9 +10,7 @@ when.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
-from typing import BinaryIO
 
 import av.error
 from av.container import InputContainer
@@ -30,13 +28,14 @@ _FAR = 1 << 40  # ticks, later than the last packet
 class IndexedPackets:
     """As `container.Packets`, for the one stream. `damaged`: the index does not tell the truth.
 
-    The file `boxes.has_whole_index`. Raises Unseeable(DAMAGED) for an index that cannot be true.
+    size: bytes of the file, which `boxes.has_whole_index`. Raises Unseeable(DAMAGED) for an index
+    that cannot be true.
     """
 
-    def __init__(self, container: InputContainer, stream: VideoStream, file: BinaryIO) -> None:
+    def __init__(self, container: InputContainer, stream: VideoStream, size: int) -> None:
         self._container = container
         self._stream: Stream = stream
-        self._entries = _checked(stream, file)
+        self._entries = _checked(stream, size)
         self.damaged = False
         for other in container.streams:
             if other.index != stream.index:
@@ -90,9 +89,8 @@ class IndexedPackets:
             yield packet
 
 
-def _checked(stream: VideoStream, file: BinaryIO) -> list[IndexEntry]:
+def _checked(stream: VideoStream, size: int) -> list[IndexEntry]:
     """All entries, in the order of decoding, none of them beyond the file. Raises Unseeable."""
-    size = file.seek(0, os.SEEK_END)
     entries = list(stream.index_entries)
     times = [entry.timestamp for entry in entries]
     if (

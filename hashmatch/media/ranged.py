@@ -27,7 +27,7 @@ class RangedFile(io.RawIOBase, BinaryIO):
 
     def __init__(self, descriptor: int, channel: int) -> None:
         self._descriptor, self._channel = descriptor, channel
-        self._size = os.lseek(descriptor, 0, os.SEEK_END)
+        self.size = os.lseek(descriptor, 0, os.SEEK_END)
         self._at = 0
 
     def readable(self) -> bool:
@@ -39,7 +39,7 @@ class RangedFile(io.RawIOBase, BinaryIO):
     def readinto(self, buffer: WriteableBuffer) -> int:
         """Raises EOFError when the parent is gone."""
         view = memoryview(buffer).cast("B")
-        stop = min(self._size, self._at + len(view))
+        stop = min(self.size, self._at + len(view))
         if stop <= self._at:
             return 0
         os.write(self._channel, REQUEST.pack(self._at, stop))
@@ -51,7 +51,7 @@ class RangedFile(io.RawIOBase, BinaryIO):
         return len(part)
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        start = {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self._size}[whence]
+        start = {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self.size}[whence]
         if start + offset < 0:
             raise ValueError("a place before the start of the file")
         self._at = start + offset

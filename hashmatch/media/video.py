@@ -225,7 +225,7 @@ class VideoReader:
 
     def _packets(self) -> Packets | IndexedPackets:
         if isinstance(self._file, RangedFile):
-            return IndexedPackets(self._container, self._stream, self._file)
+            return IndexedPackets(self._container, self._stream, self._file.size)
         return Packets(self._container, self._read_streams())
 
     def _read_streams(self) -> tuple[Stream, ...]:
