@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import signal
 import sqlite3
@@ -235,3 +236,35 @@ def test_rescans_take_what_they_are_asked_for(hashmatch):
     hashmatch.run("rescan", code=2)
     hashmatch.run("rescan", "--orientations", code=2)
     hashmatch.run("rescan", "--stored", "--orientations", code=2)
+
+
+@pytest.fixture
+def read_in_parts(hashmatch: Installation) -> Path:
+    """A clip that was scanned by its keyframes, and clean."""
+    hashmatch.environment["HASHMATCH_DECODE__SAMPLING"] = "keyframes"
+    clip = hashmatch.clips / "a.mp4"
+    write_clip(clip, seed=5, seconds=5, options={"qp": "1", "g": "30"}, **SIZE)
+    summary = hashmatch.scan(code=0)
+    assert summary["outcomes"]["clean"] == 1
+    assert summary["bytes_read"] < clip.stat().st_size
+    return clip
+
+
+def test_a_clip_read_in_parts_is_read_whole_once_a_list_has_digests(hashmatch, read_in_parts):
+    file = hashmatch.home / "digests.txt"
+    file.write_text(hashlib.md5(read_in_parts.read_bytes()).hexdigest() + "\n")
+    hashmatch.run("lists", "import", "files", str(file), "--format", "lines")
+    hashmatch.run("lists", "activate", "files", "1")
+    assert hashmatch.json("rescan", "--stored", code=10)["unscannable"] == {"other-recipe": 1}
+    assert hashmatch.scan(code=0)["quarantined"] == 1
+    assert len(hashmatch.sealed()) == 1
+
+
+def test_a_clip_read_in_parts_that_matches_later_is_taken_by_the_next_scan(
+    hashmatch, read_in_parts
+):
+    content = read_in_parts.read_bytes()
+    hashmatch.list_videos("later", {"v5": read_in_parts})
+    assert hashmatch.json("rescan", "--stored")["outcomes"]["review"] == 1
+    assert hashmatch.scan(code=0)["quarantined"] == 1
+    assert list(hashmatch.sealed().values()) == [content]

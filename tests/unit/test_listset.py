@@ -327,6 +327,23 @@ def test_a_whole_file_is_found_by_its_digest(algorithm: Algorithm) -> None:
     assert not match(lists, clip(picture(1)))
 
 
+def test_lists_that_hold_digests_are_told_from_those_that_do_not() -> None:
+    md5 = Entry("f", Media.FILE, (EntryHash(Algorithm.MD5, bytes(16)),))
+    sha256 = Entry("g", Media.FILE, (EntryHash(Algorithm.SHA256, bytes(32)),))
+    frames = Entry("v", Media.VIDEO, (EntryHash(Algorithm.PDQ, picture(1), 0.0, 100),))
+    lists = ListSet.build(
+        [active(md5, name="a"), active(frames, name="b"), active(frames, sha256, name="c")]
+    )
+    assert lists.with_digests() == {"a", "c"}
+    assert ListSet.build([active(frames)]).with_digests() == frozenset()
+
+
+def test_a_clip_without_digests_is_compared_by_its_frames() -> None:
+    lists = sample()
+    assert not match(lists, Fingerprint(None, 1))
+    assert match(lists, replace(clip(picture(1)), digests=None)) == match(lists, clip(picture(1)))
+
+
 def test_a_clip_without_frames_is_still_compared_by_its_digest() -> None:
     digests = replace(NO_DIGESTS, md5=bytes(range(16)).hex())
     assert match(sample(), Fingerprint(digests, 1))[0].kind is MatchKind.FILE

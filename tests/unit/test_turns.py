@@ -15,7 +15,7 @@ from hashmatch.model import (
     Reason,
     Verdict,
 )
-from hashmatch.pipeline.turns import lacks, not_fully_compared
+from hashmatch.pipeline.turns import lacks, not_for_custody_yet, not_fully_compared
 
 CLEAN = Verdict(Outcome.CLEAN, None, 1.0)
 
@@ -53,10 +53,15 @@ def test_a_clip_that_was_not_hashed_in_all_that_a_list_asks_for_lacks_hashes(hav
 
 
 def test_a_clip_without_hashes_of_a_recipe_lacks_them():
-    assert lacks(stored(Orientations.ALL), {"pdq/2"}, Orientations.MIRRORED, CLEAN
-    assert lacks(None, {"pdq/1"}, Orientations.MIRRORED, CLEAN
+    assert lacks(stored(Orientations.ALL), {"pdq/2"}, Orientations.MIRRORED, CLEAN, digests=False)
+    assert lacks(None, {"pdq/1"}, Orientations.MIRRORED, CLEAN, digests=False)
 
 
 def test_a_clip_that_could_not_be_seen_lacks_nothing_that_another_comparison_could_give():
     unseen = Verdict(Outcome.UNSCANNABLE, Reason.DAMAGED, 0.0)
-    assert not lacks(None, {"pdq/1"}, Orientations.ALL, unseen
+    assert not lacks(None, {"pdq/1"}, Orientations.ALL, unseen, digests=False)
+
+
+def test_a_match_without_digests_waits_in_review_for_the_next_scan():
+    verdict = not_for_custody_yet(Verdict(Outcome.MATCHED, None, 1.0))
+    assert (verdict.outcome, verdict.reason) == (Outcome.REVIEW, Reason.OTHER_RECIPE)
