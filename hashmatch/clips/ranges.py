@@ -17,10 +17,22 @@ from typing import BinaryIO, Self
 from hashmatch.clips.spool import ClipTooLarge, folder_errors, unnamed
 from hashmatch.clips.store import ObjectChanged, Store
 from hashmatch.clips.store_folder import write_all
+from hashmatch.errors import StorageError
 from hashmatch.model import Clip
 
-# Bytes come in whole blocks of this size, so there are no more requests than blocks.
+# Bytes come in whole blocks of this size.
 BLOCK = 16 * 1024
+
+# Requests that a clip may take: so many, and one more for every so many bytes of it. Smaller steps
+# save nothing, and who asks may be a decoder that its clip has taken over.
+_REQUESTS, _BYTES_A_REQUEST = 64, 64 * 1024
+
+
+class TooManyParts(StorageError):
+    """{url}: {key!r} was asked for in too many small parts.
+
+    It is read whole instead.
+    """
 
 
 class Ranges:
@@ -35,20 +47,28 @@ class Ranges:
         self._there = bytearray(-(-clip.size // BLOCK))  # a flag for each block
         with folder_errors(folder, clip.key):
             self._writer, reader = unnamed(folder)
-            self.file: BinaryIO = os.fdopen(reader, "rb")
-            os.ftruncate(self._writer, clip.size)
+        self.file: BinaryIO = os.fdopen(reader, "rb")
+        try:
+            with folder_errors(folder, clip.key):
+                os.ftruncate(self._writer, clip.size)
+        except BaseException:
+            self.close()
+            raise
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def close(self) -> None:
         self.file.close()
         os.close(self._writer)
 
     def supply(self, start: int, stop: int) -> None:
         """See that bytes start..stop are in the file. What is there is not read again.
 
-        Raises StorageFull, and what `Store.read_range` raises.
+        Raises TooManyParts, StorageFull, and what `Store.read_range` raises.
         """
         last = -(-stop // BLOCK)
         first = self._there.find(0, start // BLOCK, last)
@@ -60,6 +80,8 @@ class Ranges:
             first = self._there.find(0, end, last)
 
     def _read(self, start: int, stop: int) -> None:
+        if self.requests == _REQUESTS + self.size // _BYTES_A_REQUEST:
+            raise TooManyParts(url=self._store.url, key=self._key)
         self.requests += 1
         at = start
         for chunk in self._store.read_range(self._key, self.etag, start, stop):

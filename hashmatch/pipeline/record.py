@@ -80,6 +80,7 @@ class Recorder:
             "run": self.run_id,
             "clip": self.names.clip(task.clip.key),
             "how": "stored" if retry is None else "media",
+            "read": _how_much(fingerprint),
             "outcome": verdict.outcome.value,
             "reason": verdict.reason.value if verdict.reason else None,
             "coverage": round(verdict.coverage, 4),
@@ -119,3 +120,10 @@ class Recorder:
             copy=match.copy,
             stretches=[asdict(stretch) for stretch in match.stretches],
         )
+
+
+def _how_much(fingerprint: Fingerprint | None) -> str | None:
+    """Of the clip's bytes. What was read whole has digests."""
+    if fingerprint is None:
+        return None
+    return "parts" if fingerprint.digests is None else "whole"

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from stores import KINDS, make
 
-from hashmatch.clips.ranges import BLOCK, Ranges, open_ranges
+from hashmatch.clips.ranges import BLOCK, Ranges, TooManyParts, open_ranges
 from hashmatch.clips.spool import ClipTooLarge
 from hashmatch.clips.store import ObjectChanged, StorageUnavailable, Store
 from hashmatch.model import Clip
@@ -86,6 +86,18 @@ def test_a_part_that_broke_off_is_not_taken_for_read(store: Store, tmp_path: Pat
             ranges.supply(0, 2 * BLOCK)
         breaking.broken = False
         assert part(ranges, 0, 2 * BLOCK) == BODY[: 2 * BLOCK]
+
+
+def test_many_small_parts_are_refused(store: Store, tmp_path: Path) -> None:
+    """Or a decoder that was taken over could cost a request for every block of a large clip."""
+    clip = put(store, bytes(400 * BLOCK))
+    with (
+        open_ranges(store, clip, tmp_path / "spool", 1 << 30) as ranges,
+        pytest.raises(TooManyParts),
+    ):
+        for block in range(0, 400, 2):
+            ranges.supply(block * BLOCK, block * BLOCK + 1)
+    assert ranges.requests == 64 + 100
 
 
 def test_a_clip_that_is_too_large_is_not_opened(store: Store, tmp_path: Path) -> None:
