@@ -90,7 +90,8 @@ class Lists(Section):
 class Decode(Section):
     sampling: Sampling = Field(
         Sampling.REFERENCE,
-        description="keyframes, reference (all frames that others may refer to) or every",
+        description="keyframes (MP4 and MOV: only they are read, if no list has file digests), "
+        "reference (all frames that others may refer to) or every",
     )
     max_gap_seconds: float = Field(
         0.25, gt=0, description="Reference frames further apart: every frame is taken"
