@@ -17,7 +17,15 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, get_origin
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    SecretStr,
+    ValidationError,
+    field_validator,
+)
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -27,6 +35,7 @@ from pydantic_settings import (
 
 from hashmatch.errors import ConfigError
 from hashmatch.model import Sampling
+from hashmatch.renditions import HIGHEST, LOWEST, Pattern
 
 FILE = "hashmatch.toml"
 _PREFIX = "HASHMATCH_"
@@ -60,6 +69,21 @@ class Clips(Storage):
     )
     exclude_private: bool = Field(False, description="Leave out clips that the feed calls private")
     max_bytes: int = Field(20 * 2**30, gt=0, description="A larger clip is unscannable: too-large")
+    renditions: str = Field(
+        "",
+        description="How keys name the heights of one clip, made by the platform from one upload: "
+        "{id}/{height}.mp4. One of them is decoded, a match takes all. Empty: each is a clip",
+    )
+    rendition_height: int = Field(
+        360, ge=LOWEST, le=HIGHEST, description="The smallest rendition from this height is decoded"
+    )
+
+    @field_validator("renditions")
+    @classmethod
+    def _check_pattern(cls, pattern: str) -> str:
+        if pattern:
+            Pattern(pattern)
+        return pattern
 
 
 class Vault(Storage):

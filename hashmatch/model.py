@@ -200,14 +200,23 @@ class Metadata:
 
 
 @dataclass(frozen=True, slots=True)
+class Rendition:
+    """One of the heights, in pixels, at which storage holds one clip. of: what its keys share."""
+
+    of: str
+    height: int
+
+
+@dataclass(frozen=True, slots=True)
 class Clip:
-    """One media object in clip storage, as it was listed."""
+    """One media object in clip storage, as it was listed. rendition: None if it stands alone."""
 
     key: str
     etag: str
     size: int
     modified: datetime
     metadata: Metadata = Metadata()
+    rendition: Rendition | None = None
 
 
 @dataclass(frozen=True, slots=True)

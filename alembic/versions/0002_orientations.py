@@ -1,6 +1,6 @@
 """A list says in which orientations clips are compared with it.
 
-Revision: 0002, after 0001. There is no way down.
+Revision: 0002. There is no way down.
 """
 
 from __future__ import annotations

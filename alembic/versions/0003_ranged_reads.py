@@ -1,6 +1,6 @@
 """Fingerprints of clips that were not read whole: no digests, and how many bytes were read.
 
-Revision: 0003, after 0001. There is no way down.
+Revision: 0003. There is no way down.
 """
 
 from __future__ import annotations

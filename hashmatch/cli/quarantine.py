@@ -185,8 +185,21 @@ def _details(session: Session, row: CaseRow) -> dict[str, Any]:
         "sealed_sha256": row.sealed_sha256,
         "attempts": row.attempts,
         "problem": row.problem,
+        "renditions": _renditions(session, row),
         "matches": _matches(session, row),
     }
+
+
+def _renditions(session: Session, row: CaseRow) -> list[str]:
+    """The cases of the same clip at other heights."""
+    from sqlalchemy import select
+
+    from hashmatch.db.schema import CaseRow
+
+    if row.rendition_of is None:
+        return []
+    query = select(CaseRow.id).where(CaseRow.rendition_of == row.rendition_of, CaseRow.id != row.id)
+    return list(session.scalars(query.order_by(CaseRow.id)))
 
 
 def _matches(session: Session, row: CaseRow) -> list[dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -9,6 +10,7 @@ import click
 from hashmatch.cli.app import App, emit_json, json_option, pass_app, table
 
 if TYPE_CHECKING:
+    from hashmatch.db.queries import ClipResult
     from hashmatch.db.schema import RunRow
 
 
@@ -59,7 +61,6 @@ def show_command(app: App, run: str, outcome: str | None, as_json: bool) -> None
       hashmatch runs show last --outcome unscannable
     """
     from hashmatch.db.queries import find_run, results
-    from hashmatch.model import Reason
 
     with app.db.read() as session:
         row = find_run(session, run)
@@ -69,7 +70,7 @@ def show_command(app: App, run: str, outcome: str | None, as_json: bool) -> None
         clips = list(results(session, row.id, outcome))
         summary = row.summary
     if as_json:
-        shown = [{"key": c.key, "outcome": c.outcome, "reason": c.reason} for c in clips]
+        shown = [asdict(clip) for clip in clips]
         emit_json({**about, "summary": summary, "clips": shown})
         return
     click.echo(
@@ -78,7 +79,9 @@ def show_command(app: App, run: str, outcome: str | None, as_json: bool) -> None
     )
     for alarm in summary.get("alarms", []):
         click.echo(f"ALARM: {alarm}")
-    rows = [[c.outcome, c.key, Reason(c.reason).text if c.reason else ""] for c in clips]
+    if summary.get("seen_by_rendition"):
+        click.echo(f"{summary['seen_by_rendition']} clips were seen by another rendition of theirs")
+    rows = [[c.outcome, c.key, _why(c)] for c in clips]
     table(["outcome", "clip", "why"], rows)
 
 
@@ -97,6 +100,13 @@ def _about(row: RunRow) -> dict[str, Any]:
         "canary": row.canary,
         "exit": row.exit_code,
     }
+
+
+def _why(clip: ClipResult) -> str:
+    from hashmatch.model import Reason
+
+    why = Reason(clip.reason).text if clip.reason else ""
+    return f"seen by {clip.seen_by}" if clip.seen_by and not why else why
 
 
 def _cell(value: object) -> str:

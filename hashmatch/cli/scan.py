@@ -163,6 +163,8 @@ def _show(summary: RunSummary) -> None:
     counts = ", ".join(f"{count} {outcome}" for outcome, count in summary.outcomes.items() if count)
     click.echo(f"run {summary.run}: {summary.listed} clips in {summary.seconds:.1f} s")
     click.echo(f"  {counts or 'nothing to look at'}; {summary.skipped_unchanged} unchanged")
+    if summary.seen_by_rendition:
+        click.echo(f"  {summary.seen_by_rendition} seen by another rendition of theirs")
     for reason, count in summary.unscannable.items():
         click.echo(f"  unscannable: {count} {reason}")
     if summary.quarantined:

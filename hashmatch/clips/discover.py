@@ -5,7 +5,8 @@
         ...
     discovery.listed, discovery.excluded, discovery.incomplete, discovery.problems
 
-Every object that the store lists is either handed out or counted as excluded.
+Every object that the store lists is either handed out or counted as excluded. Where a prefix would cut
+through the renditions of one clip, all of them are handed out.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from hashmatch.clips.globs import Glob, common_prefix
 from hashmatch.clips.store import ListingIncomplete, ObjectInfo, Store
 from hashmatch.config import Clips
 from hashmatch.model import Clip, Metadata
+from hashmatch.renditions import Pattern
 
 
 class Discovery:
@@ -36,7 +38,8 @@ class Discovery:
         self._exclude = [Glob(pattern) for pattern in clips.exclude]
         self._exclude_private = clips.exclude_private
         self._feed = None if clips.feed is None else home / clips.feed
-        self._prefix = prefix or common_prefix(self._include)
+        self._renditions = Pattern(clips.renditions) if clips.renditions else None
+        self._prefix = self._whole_groups(prefix) or common_prefix(self._include)
         self.listed = 0
         self.excluded = 0
         self.incomplete = False
@@ -53,12 +56,19 @@ class Discovery:
                     metadata = Metadata() if feed is None else feed.metadata(found.key)
                     if self._takes(found, metadata):
                         self.listed += 1
-                        yield Clip(found.key, found.etag, found.size, found.modified, metadata)
+                        yield self._clip(found, metadata)
                     else:
                         self.excluded += 1
             except ListingIncomplete as error:
                 self.incomplete = True
                 self.problems.append(f"{error.message} {error.remedy}")
+
+    def _whole_groups(self, prefix: str) -> str:
+        return self._renditions.widened(prefix) if self._renditions and prefix else prefix
+
+    def _clip(self, found: ObjectInfo, metadata: Metadata) -> Clip:
+        rendition = self._renditions.of(found.key) if self._renditions else None
+        return Clip(found.key, found.etag, found.size, found.modified, metadata, rendition)
 
     def _takes(self, found: ObjectInfo, metadata: Metadata) -> bool:
         if not any(glob.matches(found.key) for glob in self._include):

@@ -80,6 +80,7 @@ class Custody:
         sha256: str,
         size: int,
         matches: Sequence[Match],
+        siblings: Sequence[str] = (),
         at: datetime,
     ) -> str:
         """The case of a clip's version, made in the caller's transaction. See record.open_case."""
@@ -91,6 +92,7 @@ class Custody:
             sha256=sha256,
             size=size,
             matches=matches,
+            siblings=siblings,
             software=self.software,
             at=at,
         )

@@ -109,10 +109,13 @@ def open_case(
     sha256: str,
     size: int,
     matches: Sequence[Match],
+    siblings: Sequence[str],
     software: str,
     at: datetime,
 ) -> str:
     """Take a clip into custody, once for each of its versions. Returns the case's id.
+
+    siblings: the cases of the other renditions of the clip, which are taken with it.
 
     A version that turns up again after its case ended (somebody uploaded the same bytes again) goes
     the way once more: from `verified` on, if the vault already holds it. Other content under the
@@ -128,6 +131,7 @@ def open_case(
         "content": names.content(sha256),
         "software": software,
         "matches": [_match(match) for match in matches],
+        "siblings": sorted(siblings),
     }
     if row is None:
         row = CaseRow(
@@ -155,6 +159,7 @@ def open_case(
                 row.vault_key = _next_key(row)
             row.sealed_size = row.sealed_sha256 = row.verified_at = None
     row.run_id, row.sha256, row.size, row.detected_at = run_id, sha256, size, at
+    row.rendition_of = clip.rendition_of
     row.removed_at = row.problem = None
     session.flush()
     log.append(session, kind, body, at)

@@ -13,11 +13,12 @@ from hashmatch.db.schema import ClipRow, RunRow, WorkRow
 
 @dataclass(frozen=True, slots=True)
 class ClipResult:
-    """What one run said of one clip."""
+    """What one run said of one clip. seen_by: the key of the rendition decoded in its place."""
 
     key: str
     outcome: str
     reason: str | None
+    seen_by: str | None
 
 
 def last_runs(session: Session, count: int) -> Sequence[RunRow]:
@@ -36,12 +37,12 @@ def find_run(session: Session, run_id: str) -> RunRow | None:
 def results(session: Session, run_id: str, outcome: str | None) -> Iterator[ClipResult]:
     """The clips of a run with what it said of them, by outcome and key."""
     query = (
-        select(ClipRow.key, WorkRow.outcome, WorkRow.reason)
+        select(ClipRow.key, WorkRow.outcome, WorkRow.reason, WorkRow.seen_by)
         .join(ClipRow, WorkRow.clip_id == ClipRow.id)
         .where(WorkRow.run_id == run_id, WorkRow.outcome.is_not(None))
         .order_by(WorkRow.outcome, ClipRow.key)
     )
     if outcome is not None:
         query = query.where(WorkRow.outcome == outcome)
-    for key, found, reason in session.execute(query.execution_options(yield_per=1000)):
-        yield ClipResult(key, str(found), reason)
+    for key, found, reason, seen_by in session.execute(query.execution_options(yield_per=1000)):
+        yield ClipResult(key, str(found), reason, seen_by)

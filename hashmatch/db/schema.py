@@ -73,7 +73,8 @@ class ClipRow(Base):
     """The ledger: one row a clip, what is known of it and when to look at it again.
 
     `scanned_etag` is the version that `outcome` speaks of; it differs from `etag` while the
-    newest version waits for its scan.
+    newest version waits for its scan. Clips with the same `rendition_of` are one clip at several
+    heights; `listed_run` is the last run that listed such a one.
     """
 
     __tablename__ = "clip"
@@ -88,6 +89,9 @@ class ClipRow(Base):
     channel: Mapped[str | None] = mapped_column(Text)
     visibility: Mapped[str | None] = mapped_column(String(32))
     views: Mapped[int | None] = mapped_column(BigInteger)
+    rendition_of: Mapped[str | None] = mapped_column(Text)
+    height: Mapped[int | None]
+    listed_run: Mapped[str | None] = mapped_column(String(32))
 
     scanned_etag: Mapped[str | None] = mapped_column(Text)
     scanned_at: Mapped[datetime | None]
@@ -99,11 +103,18 @@ class ClipRow(Base):
     attempts: Mapped[int] = mapped_column(default=0)
     retry_at: Mapped[datetime | None]
 
-    __table_args__ = (Index(None, "retry_at"), Index(None, "scanned_run"))
+    __table_args__ = (
+        Index(None, "retry_at"),
+        Index(None, "scanned_run"),
+        Index(None, "rendition_of"),
+    )
 
 
 class FingerprintRow(Base):
-    """What a clip is remembered by: one row a clip and recipe. `frames` is packed, see db.packing."""
+    """What a clip is remembered by: one row a clip and recipe. `frames` is packed, see db.packing.
+
+    `seen_by`: the key of the rendition whose frames speak for this clip, which was not decoded.
+    """
 
     __tablename__ = "fingerprint"
 
@@ -119,6 +130,7 @@ class FingerprintRow(Base):
     seen: Mapped[float]
     sampling: Mapped[str | None] = mapped_column(String(16))
     trouble: Mapped[str | None] = mapped_column(String(32))
+    seen_by: Mapped[str | None] = mapped_column(Text)
     recipe: Mapped[str] = mapped_column(String(64))
     frames: Mapped[bytes]
     made_at: Mapped[datetime]
@@ -156,7 +168,10 @@ class RunRow(Base):
 
 
 class WorkRow(Base):
-    """One clip's turn in one run: waiting, leased with its shard to a worker, or done."""
+    """One clip's turn in one run: waiting, leased with its shard to a worker, or done.
+
+    `seen_by`: the key of the rendition that was decoded in this clip's place.
+    """
 
     __tablename__ = "work"
 
@@ -172,6 +187,7 @@ class WorkRow(Base):
     outcome: Mapped[str | None] = mapped_column(String(16))
     reason: Mapped[str | None] = mapped_column(String(32))
     seconds: Mapped[float | None]
+    seen_by: Mapped[str | None] = mapped_column(Text)
 
     __table_args__ = (
         UniqueConstraint("run_id", "clip_id"),
@@ -288,7 +304,10 @@ class MatchRow(Base):
 
 
 class CaseRow(Base):
-    """A clip taken into custody. `id` is keyed: it says nothing of the clip to who lacks the key."""
+    """A clip taken into custody. `id` is keyed: it says nothing of the clip to who lacks the key.
+
+    Cases with the same `rendition_of` are one clip at several heights.
+    """
 
     __tablename__ = "case"
 
@@ -296,6 +315,7 @@ class CaseRow(Base):
     clip_id: Mapped[int] = mapped_column(ForeignKey("clip.id"))
     run_id: Mapped[str] = mapped_column(ForeignKey("run.id"))
     clip_key: Mapped[str] = mapped_column(Text)
+    rendition_of: Mapped[str | None] = mapped_column(Text)
     etag: Mapped[str] = mapped_column(Text)
     size: Mapped[int] = mapped_column(BigInteger)
     sha256: Mapped[str] = mapped_column(String(64))

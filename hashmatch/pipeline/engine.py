@@ -1,14 +1,14 @@
 """The engine: worker processes that look at clips, and what happens when one of them dies.
 
     with Engine(count, setup) as engine:
-        while engine.idle and (task := next_task()):
-            engine.submit(task)
+        while engine.idle and (turn := next_turn()):
+            engine.submit(turn)
         for result in engine.wait():
             ...
 
-A worker holds one clip at a time, so its death costs at most that clip's turn: it comes back as `Lost`
-and a fresh worker takes the place. Workers write nothing to the database. They end with the coordinator,
-however it ends.
+A worker holds one clip, or the renditions of one, at a time, so its death costs at most that turn: it
+comes back as `Lost` and a fresh worker takes the place. Workers write nothing to the database. They end
+with the coordinator, however it ends.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ import multiprocessing
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from types import TracebackType
 from typing import Protocol, Self
 
-from hashmatch.db.ledger import Task
+from hashmatch.db.ledger import Turn
 from hashmatch.errors import HashmatchError
-from hashmatch.model import Clip
+from hashmatch.model import Clip, Digests
 from hashmatch.pipeline.scan import Scanned
 
 CANARY_ATTEMPTS = 3
@@ -38,9 +38,11 @@ _PR_SET_PDEATHSIG = 1
 
 
 class Looker(Protocol):
-    """What a worker does with its tasks; made once in every worker."""
+    """What a worker does with its turns; made once in every worker."""
 
-    def scan(self, clip: Clip) -> Scanned: ...
+    def scan(self, clips: Sequence[Clip], remembered: Sequence[Digests]) -> tuple[Scanned, ...]:
+        """Look at one clip or all renditions of one; a result for each, in their order."""
+        ...
 
     def canary(self) -> str | None:
         """Look at the canary: None if it was seen, else what went wrong."""
@@ -51,15 +53,15 @@ class Looker(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Lost:
-    """The worker died, or was ended because it hung, while it held this clip."""
+    """The worker died, or was ended because it hung, while it held this turn."""
 
-    task: Task
+    turn: Turn
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Done:
-    task: Task
-    scanned: Scanned
+    turn: Turn
+    scanned: tuple[Scanned, ...]
 
 
 class _Worker:
@@ -71,13 +73,13 @@ class _Worker:
         )
         self.process.start()
         theirs.close()
-        self.task: Task | None = None
+        self.turn: Turn | None = None
         self.deadline = 0.0
 
     def end(self) -> None:
         """Let an idle worker end its decoder and itself; end one that holds a clip at once."""
         self.pipe.close()
-        if self.task is None:
+        if self.turn is None:
             self.process.join(END_SECONDS)
         self.process.kill()
         self.process.join()
@@ -99,11 +101,11 @@ class Engine:
 
     @property
     def idle(self) -> bool:
-        return any(worker.task is None for worker in self._workers)
+        return any(worker.turn is None for worker in self._workers)
 
     @property
     def busy(self) -> bool:
-        return any(worker.task is not None for worker in self._workers)
+        return any(worker.turn is not None for worker in self._workers)
 
     def canary(self) -> list[str]:
         """Show the canary to every worker. Returns what went wrong, empty if all saw it.
@@ -130,33 +132,34 @@ class Engine:
             asked = dead
         return problems
 
-    def submit(self, task: Task) -> None:
-        """Hand a clip to an idle worker."""
-        worker = next(worker for worker in self._workers if worker.task is None)
-        worker.task = task
-        worker.deadline = time.monotonic() + self._patience(task.clip.size)
-        # A worker that died while idle is found by wait(), which gives the task back.
+    def submit(self, turn: Turn) -> None:
+        """Hand a turn to an idle worker."""
+        worker = next(worker for worker in self._workers if worker.turn is None)
+        worker.turn = turn
+        patience = sum(self._patience(clip.size) for clip in turn.clips)
+        worker.deadline = time.monotonic() + patience
+        # A worker that died while idle is found by wait(), which gives the turn back.
         with contextlib.suppress(OSError):
-            worker.pipe.send(task.clip)
+            worker.pipe.send((turn.clips, turn.remembered))
 
     def wait(self, timeout: float = 1.0) -> list[Done | Lost]:
         """What came back within `timeout` seconds; empty if nothing did."""
-        busy = {worker.pipe: worker for worker in self._workers if worker.task is not None}
+        busy = {worker.pipe: worker for worker in self._workers if worker.turn is not None}
         ready = wait(list(busy), timeout)
         results: list[Done | Lost] = []
         for pipe, worker in busy.items():
-            task = worker.task
-            assert task is not None
+            turn = worker.turn
+            assert turn is not None
             if pipe in ready:
                 try:
-                    results.append(Done(task, pipe.recv()))
-                    worker.task = None
+                    results.append(Done(turn, pipe.recv()))
+                    worker.turn = None
                     continue
                 except (EOFError, OSError):
                     pass
             elif time.monotonic() < worker.deadline:
                 continue
-            results.append(Lost(task))
+            results.append(Lost(turn))
             self._workers[self._workers.index(worker)] = self._replace(worker)
         return results
 
@@ -193,8 +196,8 @@ def _work(setup: Callable[[], Looker], pipe: Connection, parent: int) -> None:
         return
     try:
         while True:
-            request: Clip | str = pipe.recv()
-            pipe.send(looker.canary() if isinstance(request, str) else looker.scan(request))
+            request: tuple[Sequence[Clip], Sequence[Digests]] | str = pipe.recv()
+            pipe.send(looker.canary() if isinstance(request, str) else looker.scan(*request))
     except (EOFError, OSError):
         pass  # the coordinator has closed the pipe
     finally:

@@ -65,19 +65,22 @@ class Fingerprinter:
         sampling: Sampling | None = None,
         orientations: Orientations = Orientations.MIRRORED,
         supply: Supply | None = None,
+        first: int | None = None,
     ) -> Fingerprint:
         """What a clip is to be remembered by: PDQ, and what else of `algorithms` is perceptual.
 
         sampling: in place of the settings'; orientations: of PDQ hashes, the others have one; supply:
-        brings the parts of `file` that are asked for, where it is not all there, and may raise. Each
-        algorithm has its frames, ordered by time, even if there are none; a clip that could not be
-        opened has no algorithm at all. Raises SandboxBroken if no clip whatever could be looked at.
+        brings the parts of `file` that are asked for, where it is not all there, and may raise;
+        first: stop after so many frames. Each algorithm has its frames, ordered by time, even if there
+        are none; a clip that could not be opened has no algorithm at all. Raises SandboxBroken if no
+        clip whatever could be looked at.
         """
         wanted = {Algorithm.PDQ} | {algorithm for algorithm in algorithms if algorithm.perceptual}
         request = {
             "algorithms": sorted(wanted),
             "sampling": sampling or self._decode.sampling,
             "orientations": orientations,
+            "first": first,
             "limits": {
                 "max_pixels": self._decode.max_pixels,
                 "max_seconds": self._decode.max_seconds,

@@ -14,6 +14,7 @@ import pkgutil
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import islice
 from typing import Any, BinaryIO
 
 import av
@@ -74,7 +75,7 @@ def hash_frames(file: BinaryIO, request: dict[str, Any]) -> Iterator[Message]:
     bars = ClipBars()
     with reader:
         batch = _Batch(frozenset(Algorithm(name) for name in request["algorithms"]), orientations)
-        for frame in reader:
+        for frame in islice(reader, request.get("first")):
             batch.add(frame, bars)
             if batch.due:
                 yield from batch.messages(reader)

@@ -8,7 +8,7 @@ from datetime import datetime
 from itertools import islice
 from typing import Any
 
-from hashmatch.db.ledger import take_listing, take_stored
+from hashmatch.db.ledger import gather_renditions, take_listing, take_stored
 from hashmatch.db.session import Database
 from hashmatch.model import Clip, Orientations
 
@@ -20,8 +20,8 @@ class Selection:
     """What a run was asked to look at.
 
     `force` looks at clips that have an outcome already; `stored` compares what is stored of them
-    with the active lists and reads no media. orientations: ALL looks for turned copies for every
-    list, also those that do not ask for it.
+    with the active lists and reads no media. Renditions of a clip that is chosen are taken with it.
+    orientations: ALL looks for turned copies for every list, also those that do not ask for it.
     """
 
     force: bool = False
@@ -37,6 +37,8 @@ class Selection:
 
     def takes(self, clip: Clip) -> bool:
         if self.clip is not None and clip.key != self.clip:
+            return False
+        if not clip.key.startswith(self.prefix):
             return False
         return self.since is None or (clip.metadata.created or clip.modified) >= self.since
 
@@ -54,14 +56,25 @@ class Selection:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How many clips were listed, and how many of them have an outcome already."""
+    """How many clips were listed, and how many of them have an outcome already.
+
+    siblings: planned renditions beyond the first of each clip; oversized: clips whose keys fit the
+    pattern of renditions in groups too large to be that.
+    """
 
     listed: int
     unchanged: int
+    siblings: int = 0
+    oversized: int = 0
 
     @property
     def planned(self) -> int:
         return self.listed - self.unchanged
+
+    @property
+    def turns(self) -> int:
+        """How many looks the planned clips take; renditions of one clip share theirs."""
+        return self.planned - self.siblings
 
 
 def plan_listing(
@@ -75,8 +88,9 @@ def plan_listing(
 ) -> Plan:
     """Enter all that storage lists and the selection takes. Raises what the listing raises."""
     listed = planned = 0
-    clips = (clip for clip in listing if selection.takes(clip))
+    clips = (clip for clip in listing if selection.takes(clip) or clip.rendition)
     while page := list(islice(clips, PAGE)):
+        beside = {clip.key for clip in page if not selection.takes(clip)}
         with db.write() as session:
             planned += take_listing(
                 session,
@@ -86,9 +100,15 @@ def plan_listing(
                 shard_size=shard_size,
                 planned=planned,
                 force=selection.force,
+                beside=beside,
             )
-        listed += len(page)
-    return Plan(listed, listed - planned)
+        listed += len(page) - len(beside)
+    with db.write() as session:
+        found = gather_renditions(session, run_id, shard_size=shard_size, planned=planned)
+    planned += found.added
+    if selection.force:
+        listed += found.added  # all that were asked for were planned, so these were not
+    return Plan(listed, listed - planned, found.siblings, found.oversized)
 
 
 def plan_stored(db: Database, run_id: str, *, shard_size: int) -> Plan:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 
@@ -11,9 +12,9 @@ from hashmatch.audit import log
 from hashmatch.audit.names import KeyedNames
 from hashmatch.custody.case import Custody
 from hashmatch.db import fingerprints, ledger
-from hashmatch.db.ledger import Retry, Task
+from hashmatch.db.ledger import Retry, Task, Turn
 from hashmatch.db.schema import MatchRow
-from hashmatch.model import Fingerprint, Json, Match, Outcome, Verdict
+from hashmatch.model import Fingerprint, Json, Match, Outcome
 from hashmatch.pipeline.scan import Scanned
 
 
@@ -27,19 +28,43 @@ class Recorder:
     names: KeyedNames
     retry: Retry
 
-    def scanned(self, session: Session, task: Task, scanned: Scanned, now: datetime) -> str | None:
-        """Record a look at a clip. Returns the case that its match opened, if it did."""
-        if scanned.fingerprint is not None:
-            fingerprints.save(session, task.clip_id, scanned.etag, scanned.fingerprint, now)
-        return self._record(session, task, scanned, now, self.retry)
+    def turn(
+        self, session: Session, turn: Turn, scanned: Sequence[Scanned], now: datetime
+    ) -> list[str | None]:
+        """Record a look at a clip, or at all renditions of one. Returns the case of each, if any."""
+        looks = list(zip(turn.tasks, scanned, strict=True))
+        taken = [self._case(task, look) for task, look in looks if _is_taken(look)]
+        cases = []
+        for task, look in looks:
+            if look.fingerprint is not None:
+                fingerprints.save(
+                    session, task.clip_id, look.etag, look.fingerprint, now, look.seen_by
+                )
+            cases.append(self._record(session, task, look, now, self.retry, taken))
+        if taken:
+            ledger.doubt_siblings(session, turn.tasks, now)
+        return cases
 
     def compared(self, session: Session, task: Task, scanned: Scanned, now: datetime) -> str | None:
         """Record a comparison of what is stored of a clip; no look, so retries stay as they are."""
-        return self._record(session, task, scanned, now, None)
+        case = self._record(session, task, scanned, now, None, ())
+        if case is not None:
+            ledger.doubt_siblings(session, (task,), now)
+        return case
+
+    def _case(self, task: Task, scanned: Scanned) -> str:
+        return self.names.case(task.clip.key, scanned.etag)
 
     def _record(
-        self, session: Session, task: Task, scanned: Scanned, now: datetime, retry: Retry | None
+        self,
+        session: Session,
+        task: Task,
+        scanned: Scanned,
+        now: datetime,
+        retry: Retry | None,
+        taken: Sequence[str],
     ) -> str | None:
+        """taken: the cases of all renditions that are taken together."""
         verdict = scanned.verdict
         clip = ledger.finish(
             session,
@@ -52,11 +77,13 @@ class Recorder:
             seconds=scanned.seconds,
             now=now,
             retry=retry,
+            seen_by=scanned.seen_by,
         )
         for match in verdict.matches:
             session.add(self._match_row(clip.id, scanned.etag, match))
         case = None
-        if verdict.outcome is Outcome.MATCHED and scanned.fingerprint is not None:
+        if _is_taken(scanned):
+            assert scanned.fingerprint is not None
             digests = scanned.fingerprint.digests
             assert digests is not None, "a match is looked at whole"
             case = self.custody.open_case(
@@ -66,15 +93,15 @@ class Recorder:
                 sha256=digests.sha256,
                 size=scanned.size,
                 matches=verdict.matches,
+                siblings=[other for other in taken if other != self._case(task, scanned)],
                 at=now,
             )
-        leaf = self._leaf(task, scanned.fingerprint, verdict, retry)
+        leaf = self._leaf(task, scanned, retry)
         log.append(session, "clip-scanned", leaf, now)
         return case
 
-    def _leaf(
-        self, task: Task, fingerprint: Fingerprint | None, verdict: Verdict, retry: Retry | None
-    ) -> dict[str, Json]:
+    def _leaf(self, task: Task, scanned: Scanned, retry: Retry | None) -> dict[str, Json]:
+        fingerprint, verdict = scanned.fingerprint, scanned.verdict
         recipes = sorted(hashes.recipe for hashes in fingerprint.frames) if fingerprint else []
         return {
             "run": self.run_id,
@@ -84,6 +111,7 @@ class Recorder:
             "outcome": verdict.outcome.value,
             "reason": verdict.reason.value if verdict.reason else None,
             "coverage": round(verdict.coverage, 4),
+            "seen_by": self.names.clip(scanned.seen_by) if scanned.seen_by else None,
             "sampling": fingerprint.sampling.value
             if fingerprint and fingerprint.sampling
             else None,
@@ -127,3 +155,7 @@ def _how_much(fingerprint: Fingerprint | None) -> str | None:
     if fingerprint is None:
         return None
     return "parts" if fingerprint.digests is None else "whole"
+
+
+def _is_taken(scanned: Scanned) -> bool:
+    return scanned.verdict.outcome is Outcome.MATCHED and scanned.fingerprint is not None

@@ -41,7 +41,7 @@ from hashmatch.pipeline.record import Recorder
 from hashmatch.pipeline.scan import rules
 from hashmatch.pipeline.stop import Stop
 from hashmatch.pipeline.turns import Progress, Turns
-from hashmatch.pipeline.worker import open_scanner
+from hashmatch.pipeline.worker import open_worker
 from hashmatch.report.summary import RunSummary
 
 logger = logging.getLogger(__name__)
@@ -127,7 +127,7 @@ class _Run:
         decode = settings.decode.max_seconds
         return Engine(
             workers,
-            partial(open_scanner, settings, self.compiled.file, self.selection.orientations),
+            partial(open_worker, settings, self.compiled.file, self.selection.orientations),
             # Twice the decoder's limit, and storage that gives a megabyte a second.
             lambda size: 2 * decode + 120 + size / 1e6,
         )
@@ -151,6 +151,11 @@ class _Run:
         )
         plan = plan_listing(job.db, self.id, listing, self.selection, shard_size=size, clock=now)
         self.excluded, self.incomplete = listing.excluded, listing.incomplete
+        if plan.oversized:
+            listing.problems.append(
+                f"{plan.oversized} clips fit clips.renditions in groups of more than "
+                f"{ledger.MOST_RENDITIONS}: each is looked at by itself; correct the pattern"
+            )
         if listing.problems:
             # Not their texts: those may name folders and clips.
             what = f"{len(listing.problems)} alarms about the listing or the feed"
@@ -174,7 +179,7 @@ class _Run:
             breaker=Breaker(
                 limits.breaker_clips,
                 limits.breaker_share,
-                plan.planned,
+                plan.turns,
                 rules(job.settings),
             ),
             planned=plan.planned,
@@ -202,6 +207,7 @@ class _Run:
                 incomplete=self.incomplete,
                 custody_open=len(record.unfinished(session)),
                 behind=ledger.behind(session, self.compiled.id),
+                seen_by_rendition=ledger.seen_by_rendition(session, self.id),
                 unscannable=ledger.unscannable_by_reason(session, self.id),
                 alarms=tuple(self.alarms),
             )
@@ -242,6 +248,7 @@ def _finished(summary: RunSummary) -> dict[str, Json]:
         "listed": summary.listed,
         "outcomes": {outcome.value: summary.outcomes[outcome] for outcome in Outcome},
         "skipped_unchanged": summary.skipped_unchanged,
+        "seen_by_rendition": summary.seen_by_rendition,
         "left": summary.left,
         "quarantined": summary.quarantined,
         "canary": summary.canary,

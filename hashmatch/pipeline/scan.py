@@ -11,6 +11,7 @@ for its digests and for all evidence, anything else because more may be seen.
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from hashmatch.clips.ranges import open_ranges
@@ -42,13 +43,15 @@ _WEIGHT = {Outcome.REVIEW: 1, Outcome.MATCHED: 2}
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Scanned:
-    """What a look at one clip gave. etag, size: of the version that was really read."""
+    """What a look at one clip gave. etag, size: of the version that was really read; seen_by: the key
+    of the rendition that was decoded in its place."""
 
     etag: str
     size: int
     verdict: Verdict
     fingerprint: Fingerprint | None
     seconds: float
+    seen_by: str | None = None
 
 
 class Scanner:
@@ -65,7 +68,7 @@ class Scanner:
         self._store = store
         self._lists = lists
         self._settings = settings
-        self._orientations = orientations
+        self.orientations = orientations
         self._spool = settings.path(settings.run.state) / "spool"
         self._fingerprinter = Fingerprinter(settings.decode)
         keyframes = settings.decode.sampling is Sampling.KEYFRAMES
@@ -87,14 +90,14 @@ class Scanner:
 
         sampling: in place of the settings'.
         """
-        fingerprint = self._fingerprint(spooled, sampling)
-        return fingerprint, judge(fingerprint, self._lists, self._settings, self._orientations)
+        fingerprint = self.fingerprint(spooled, sampling)
+        return fingerprint, judge(fingerprint, self._lists, self._settings, self.orientations)
 
     def canary(self) -> str | None:
         """Look at the canary: None if it was seen, else what went wrong."""
         try:
             with canary.clip(self._spool) as spooled:
-                fingerprint = self._fingerprint(spooled)
+                fingerprint = self.fingerprint(spooled)
         except HashmatchError as error:
             return error.message
         return canary.problem(compare(fingerprint, self._lists, self._settings))
@@ -104,7 +107,7 @@ class Scanner:
         self._fingerprinter.close()
 
     def _hashed_in(self) -> Orientations:
-        asked = (self._orientations, self._lists.orientations)
+        asked = (self.orientations, self._lists.orientations)
         return Orientations.ALL if Orientations.ALL in asked else Orientations.MIRRORED
 
     def _by_parts(self, clip: Clip) -> Scanned | None:
@@ -125,18 +128,18 @@ class Scanner:
         except StorageError:
             return None  # reading it whole finds a newer version, or says what is wrong
         fingerprint = replace(fingerprint, bytes_read=parts.bytes_read)
-        verdict = judge(fingerprint, self._lists, self._settings, self._orientations)
+        verdict = judge(fingerprint, self._lists, self._settings, self.orientations)
         return Scanned(clip.etag, clip.size, verdict, fingerprint, 0.0)
 
     def _whole(self, clip: Clip, before: Scanned | None) -> Scanned:
         """A look at all of a clip. before: what its parts said, which stands if it is more."""
         found = before if before and before.verdict.outcome in _WEIGHT else None
         try:
-            with self._fetch(clip) as spooled:
+            with self.fetch(clip) as spooled:
                 sampling = Sampling.REFERENCE if found else None
                 fingerprint, verdict = self.look(spooled, sampling)
         except StorageError as error:
-            verdict = Verdict(Outcome.UNSCANNABLE, _why(error), 0.0, notes=(error.message,))
+            verdict = unread(error)
             if found is None:
                 return Scanned(clip.etag, clip.size, verdict, None, 0.0)
             # Without its digests it cannot be taken into custody. The reason has it tried again.
@@ -150,7 +153,13 @@ class Scanner:
             verdict = max(verdict, found.verdict, key=lambda v: _WEIGHT.get(v.outcome, 0))
         return Scanned(spooled.etag, spooled.size, verdict, fingerprint, 0.0)
 
-    def _fingerprint(self, spooled: Spooled, sampling: Sampling | None = None) -> Fingerprint:
+    def fingerprint(
+        self, spooled: Spooled, sampling: Sampling | None = None, first: int | None = None
+    ) -> Fingerprint:
+        """What a clip at hand is to be remembered by.
+
+        sampling: in place of the settings'; first: only so many frames from its start.
+        """
         fingerprint = self._fingerprinter.fingerprint(
             spooled.file,
             spooled.digests,
@@ -158,11 +167,18 @@ class Scanner:
             self._lists.algorithms,
             sampling,
             self._hashed_in(),
+            first=first,
         )
         return replace(fingerprint, bytes_read=spooled.size)
 
-    def _fetch(self, clip: Clip) -> Spooled:
+    def fetch(self, clip: Clip) -> Spooled:
+        """Read a clip whole. Raises StorageError."""
         return fetch(self._store, clip, self._spool, self._settings.clips.max_bytes)
+
+
+def unread(error: StorageError) -> Verdict:
+    """The outcome of a clip that could not be read."""
+    return Verdict(Outcome.UNSCANNABLE, _why(error), 0.0, notes=(error.message,))
 
 
 def _why(error: StorageError) -> Reason:
@@ -187,6 +203,11 @@ def judge(
 ) -> Verdict:
     """The one outcome of a fingerprint, fresh or stored, against the active lists."""
     found = compare(fingerprint, lists, settings, orientations)
+    return verdict_of(fingerprint, found, settings)
+
+
+def verdict_of(fingerprint: Fingerprint, found: Iterable[Match], settings: Settings) -> Verdict:
+    """The one outcome of a fingerprint of which `found` was found on the active lists."""
     return decide(
         fingerprint,
         [match for match in found if match.list != canary.LIST],

@@ -12,12 +12,20 @@ from dataclasses import dataclass, field, replace
 from sqlalchemy.orm import Session
 
 from hashmatch.db import fingerprints, ledger
-from hashmatch.db.ledger import Task
+from hashmatch.db.ledger import Task, Turn
 from hashmatch.hashing.packing import FingerprintDamaged
 from hashmatch.hashing.recipes import recipe
 from hashmatch.matching.listset import ListSet
 from hashmatch.matching.policy import Breaker
-from hashmatch.model import Algorithm, Fingerprint, Orientations, Outcome, Reason, Verdict
+from hashmatch.model import (
+    Algorithm,
+    Fingerprint,
+    Match,
+    Orientations,
+    Outcome,
+    Reason,
+    Verdict,
+)
 from hashmatch.pipeline import canary
 from hashmatch.pipeline.engine import Done, Engine, Lost
 from hashmatch.pipeline.job import Job, now
@@ -27,7 +35,9 @@ from hashmatch.pipeline.stop import Stop
 
 logger = logging.getLogger(__name__)
 
-DEATHS_OF_A_CLIP = 2  # a clip that takes a second worker with it does not get a third
+# A clip that takes a second worker with it does not get a third. Renditions that do so together are
+# looked at one by one: the others may be seen.
+DEATHS_OF_A_CLIP = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,22 +64,23 @@ class Turns:
     quarantined: int = 0
     bytes_read: int = 0
     _queue: deque[Task] = field(default_factory=deque)
+    _turns: deque[Turn] = field(default_factory=deque)
 
     def scan(self, engine: Engine) -> None:
         """Look at every planned clip, until there are none or the run is to stop."""
         while True:
-            while engine.idle and (task := self._next()):
-                engine.submit(task)
+            while engine.idle and (turn := self._next_turn()):
+                engine.submit(turn)
             if not engine.busy:
                 return
             for result in engine.wait():
                 match result:
-                    case Done(task, scanned):
-                        seen = scanned.fingerprint
-                        self.bytes_read += (seen.bytes_read or 0) if seen else 0
-                        self._record(task, scanned, self.recorder.scanned)
-                    case Lost(task):
-                        self._lost(task)
+                    case Done(turn, scanned):
+                        seen = [one.fingerprint for one in scanned if one.fingerprint is not None]
+                        self.bytes_read += sum(one.bytes_read or 0 for one in seen)
+                        self._record_turn(turn, scanned)
+                    case Lost(turn):
+                        self._lost(turn)
 
     def compare(self, lists: ListSet) -> None:
         """Compare what is stored of every planned clip with the lists; no media is read."""
@@ -109,12 +120,57 @@ class Turns:
                 self._queue.extend(ledger.lease_shard(session, self.run_id, holder, now()))
         return self._queue.popleft() if self._queue else None
 
+    def _next_turn(self) -> Turn | None:
+        if self.stop:
+            return None
+        if not self._turns and (first := self._next()):
+            self._turns.extend(ledger.turns_of([first, *self._queue], alone=DEATHS_OF_A_CLIP))
+            self._queue.clear()
+        if not self._turns:
+            return None
+        turn = self._turns.popleft()
+        with self.job.db.read() as session:
+            return replace(turn, remembered=ledger.remembered(session, turn))
+
     def _record(self, task: Task, scanned: Scanned, record: Callable[..., str | None]) -> None:
         verdict, tripped = self.breaker.apply(scanned.verdict)
+        self._raise_breaker(tripped)
+        scanned = replace(scanned, verdict=verdict)
+        with self.job.db.write() as session:
+            case = record(session, task, scanned, now())
+        self._recorded(task, verdict, case)
+
+    def _record_turn(self, turn: Turn, scanned: tuple[Scanned, ...]) -> None:
+        """Record a look at a clip, or at all renditions of one: all in one transaction."""
+        scanned = self._braked(scanned)
+        with self.job.db.write() as session:
+            cases = self.recorder.turn(session, turn, scanned, now())
+        for task, look, case in zip(turn.tasks, scanned, cases, strict=True):
+            self._recorded(task, look.verdict, case)
+            if any(cases) and look.fingerprint is None:
+                clip = self.job.names.clip(task.clip.key)
+                self._alarm(f"{clip}: its renditions matched, and it could not be read to be taken")
+
+    def _braked(self, scanned: tuple[Scanned, ...]) -> tuple[Scanned, ...]:
+        """The breaker counts renditions that matched the same as the one clip that they are."""
+        verdicts: dict[tuple[Match, ...], Verdict] = {}
+        results = []
+        for look in scanned:
+            verdict = look.verdict
+            if verdict.outcome is Outcome.MATCHED:
+                if verdict.matches not in verdicts:
+                    verdicts[verdict.matches], tripped = self.breaker.apply(verdict)
+                    self._raise_breaker(tripped)
+                counted = verdicts[verdict.matches]
+                verdict = replace(verdict, outcome=counted.outcome, notes=counted.notes)
+            results.append(replace(look, verdict=verdict))
+        return tuple(results)
+
+    def _raise_breaker(self, tripped: tuple[str, ...]) -> None:
         for entry in tripped:
             self._alarm(f"circuit breaker: {entry} matches too many clips; the rest goes to review")
-        with self.job.db.write() as session:
-            case = record(session, task, replace(scanned, verdict=verdict), now())
+
+    def _recorded(self, task: Task, verdict: Verdict, case: str | None) -> None:
         self.done += 1
         self._log(task, verdict)
         if case is not None:
@@ -124,14 +180,16 @@ class Turns:
                 self._alarm(f"{case}: {progress.problem}")
         self.watch(Progress(self.done, self.planned))
 
-    def _lost(self, task: Task) -> None:
-        if task.deaths + 1 < DEATHS_OF_A_CLIP:
+    def _lost(self, turn: Turn) -> None:
+        if len(turn.tasks) > 1 or turn.tasks[0].deaths + 1 < DEATHS_OF_A_CLIP:
             with self.job.db.write() as session:
-                ledger.give_back(session, task)
+                for task in turn.tasks:
+                    ledger.give_back(session, task)
             return
+        (task,) = turn.tasks
         verdict = Verdict(Outcome.UNSCANNABLE, Reason.WORKER_DIED, 0.0)
         lost = Scanned(task.clip.etag, task.clip.size, verdict, None, 0.0)
-        self._record(task, lost, self.recorder.scanned)
+        self._record_turn(turn, (lost,))
 
     def _log(self, task: Task, verdict: Verdict) -> None:
         clip = self.job.names.clip(task.clip.key)

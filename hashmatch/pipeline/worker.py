@@ -6,12 +6,23 @@ from hashmatch.clips.opening import open_store
 from hashmatch.config import Settings
 from hashmatch.model import Orientations
 from hashmatch.pipeline.listsets import CompiledFile, open_lists
+from hashmatch.pipeline.renditions import RenditionScanner
 from hashmatch.pipeline.scan import Scanner
 
 
 def open_scanner(
     settings: Settings, lists: CompiledFile, orientations: Orientations = Orientations.MIRRORED
 ) -> Scanner:
-    """Raises what keeps it from working, which then fails the canary."""
+    """Raises what keeps it from working."""
     store = open_store(settings.clips, settings.home)
     return Scanner(store, open_lists(lists), settings, orientations)
+
+
+def open_worker(
+    settings: Settings, lists: CompiledFile, orientations: Orientations
+) -> RenditionScanner:
+    """Raises what keeps it from working, which then fails the canary."""
+    opened = open_lists(lists)
+    store = open_store(settings.clips, settings.home)
+    scanner = Scanner(store, opened, settings, orientations)
+    return RenditionScanner(scanner, opened, settings)

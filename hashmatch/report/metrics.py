@@ -64,6 +64,11 @@ def write(
         gauge(
             "hashmatch_clips_behind_lists", "Clips not compared with these lists.", summary.behind
         )
+        gauge(
+            "hashmatch_seen_by_rendition",
+            "Clips of which another rendition was decoded.",
+            summary.seen_by_rendition,
+        )
         gauge("hashmatch_alarms", "Alarms of the last run.", len(summary.alarms))
     path.parent.mkdir(parents=True, exist_ok=True)
     write_to_textfile(str(path), registry)

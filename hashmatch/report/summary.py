@@ -15,7 +15,8 @@ class RunSummary:
     """listed = the outcomes' sum + skipped_unchanged. left: listed clips that a run which stopped
     early did not reach; they are not counted in `listed`, and the next run takes them. excluded: objects
     the settings leave out. incomplete: parts of storage could not be listed. behind: clips that were
-    not compared with the lists as they are now. bytes_read: of clips, from storage."""
+    not compared with the lists as they are now. bytes_read: of clips, from storage. seen_by_rendition:
+    clips with an outcome that were not decoded, because another rendition of theirs was."""
 
     run: str
     listed: int
@@ -31,6 +32,7 @@ class RunSummary:
     incomplete: bool = False
     custody_open: int = 0
     behind: int = 0
+    seen_by_rendition: int = 0
     unscannable: Mapping[str, int] = field(default_factory=dict)
     alarms: tuple[str, ...] = ()
 
@@ -64,6 +66,7 @@ class RunSummary:
             "incomplete": self.incomplete,
             "custody_open": self.custody_open,
             "behind": self.behind,
+            "seen_by_rendition": self.seen_by_rendition,
             "unscannable": dict(self.unscannable),
             "alarms": list(self.alarms),
         }

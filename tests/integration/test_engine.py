@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -14,9 +15,9 @@ from pathlib import Path
 
 import pytest
 
-from hashmatch.db.ledger import Task
+from hashmatch.db.ledger import Task, Turn
 from hashmatch.errors import ConfigError
-from hashmatch.model import Clip, Outcome, Verdict
+from hashmatch.model import Clip, Digests, Outcome, Verdict
 from hashmatch.pipeline.engine import Done, Engine, Lost
 from hashmatch.pipeline.scan import Scanned
 
@@ -27,14 +28,17 @@ class Looker:
 
     blind: bool = False
 
-    def scan(self, clip: Clip) -> Scanned:
-        match clip.key:
-            case "die":
-                os.kill(os.getpid(), signal.SIGKILL)
-            case "hang":
-                time.sleep(600)
+    def scan(self, clips: Sequence[Clip], remembered: Sequence[Digests]) -> tuple[Scanned, ...]:
+        for clip in clips:
+            match clip.key:
+                case "die":
+                    os.kill(os.getpid(), signal.SIGKILL)
+                case "hang":
+                    time.sleep(600)
         verdict = Verdict(Outcome.CLEAN, None, 1.0)
-        return Scanned(f"seen by {os.getpid()}", clip.size, verdict, None, 0.0)
+        return tuple(
+            Scanned(f"seen by {os.getpid()}", clip.size, verdict, None, 0.0) for clip in clips
+        )
 
     def canary(self) -> str | None:
         return "it sees nothing" if self.blind else None
@@ -47,12 +51,17 @@ def refuse() -> Looker:
     raise ConfigError(source="clips.url", problem="there is no such bucket")
 
 
-def task(number: int, key: str) -> Task:
-    return Task(number, number, Clip(key, "e", 1, datetime.now(UTC)))
+def turn(number: int, *keys: str, size: int = 1) -> Turn:
+    clips = [Clip(key, "e", size, datetime.now(UTC)) for key in keys]
+    return Turn(tuple(Task(number + n, number + n, clip) for n, clip in enumerate(clips)))
 
 
-def work(engine: Engine, tasks: list[Task]) -> list[Done | Lost]:
-    queue, results = list(tasks), []
+def numbers(results: list[Done | Lost]) -> list[int]:
+    return sorted(task.work_id for result in results for task in result.turn.tasks)
+
+
+def work(engine: Engine, turns: list[Turn]) -> list[Done | Lost]:
+    queue, results = list(turns), []
     while queue or engine.busy:
         while queue and engine.idle:
             engine.submit(queue.pop(0))
@@ -72,24 +81,28 @@ def engine():
 
 
 def test_every_clip_comes_back_once(engine):
-    tasks = [task(n, f"clip-{n}") for n in range(40)]
-    results = work(engine, tasks)
-    assert sorted(result.task.work_id for result in results) == list(range(40))
+    results = work(engine, [turn(n, f"clip-{n}") for n in range(40)])
+    assert numbers(results) == list(range(40))
     assert all(isinstance(result, Done) for result in results)
 
 
 def test_a_worker_that_dies_costs_its_clip_and_no_other(engine):
-    results = work(engine, [task(n, "die" if n == 3 else "fine") for n in range(10)])
-    lost = [result.task.work_id for result in results if isinstance(result, Lost)]
-    assert lost == [3]
+    results = work(engine, [turn(n, "die" if n == 3 else "fine") for n in range(10)])
+    assert numbers([result for result in results if isinstance(result, Lost)]) == [3]
     assert len(results) == 10
     assert engine.canary() == []
 
 
+def test_a_worker_that_dies_of_one_rendition_gives_all_of_them_back(engine):
+    results = work(engine, [turn(0, "fine", "die", "fine"), turn(3, "fine", "fine")])
+    assert numbers([result for result in results if isinstance(result, Lost)]) == [0, 1, 2]
+    (done,) = (result for result in results if isinstance(result, Done))
+    assert (numbers([done]), len(done.scanned)) == ([3, 4], 2)
+
+
 def test_a_worker_that_hangs_is_replaced():
     with Engine(1, Looker, lambda size: 60.0 if size else 0.5) as engine:
-        hanging = Task(1, 1, Clip("hang", "e", 0, datetime.now(UTC)))
-        results = work(engine, [hanging, task(2, "fine")])
+        results = work(engine, [turn(1, "hang", size=0), turn(2, "fine")])
     assert [type(result) for result in results] == [Lost, Done]
 
 
@@ -109,11 +122,11 @@ def test_workers_end_with_a_killed_coordinator(tmp_path: Path):
     script.write_text(
         "import sys, time; sys.path[:0] = sys.argv[1:]\n"
         "from hashmatch.pipeline.engine import Engine\n"
-        "from test_engine import Looker, patient, task\n"
+        "from test_engine import Looker, patient, turn\n"
         "if __name__ == '__main__':\n"
         "    engine = Engine(2, Looker, patient)\n"
         "    engine.canary()\n"
-        "    engine.submit(task(1, 'hang'))\n"
+        "    engine.submit(turn(1, 'hang'))\n"
         "    print(*[w.process.pid for w in engine._workers], flush=True)\n"
         "    time.sleep(60)\n"
     )
