@@ -19,7 +19,7 @@ from installation import Installation
 from sites import Site, make_site, site_of
 from sqlalchemy import func, select
 
-from hashmatch.db.schema import ClipRow, LeafRow, WorkRow
+from hashmatch.db.schema import CaseRow, ClipRow, LeafRow, WorkRow
 
 MATCHED, CLEAN = 5, 4
 SIZE = {"width": 192, "height": 144}
@@ -160,3 +160,26 @@ def test_a_worker_that_is_killed_costs_no_clip(in_folders):
     code = scan_until(in_folders, 3, "worker", random.Random(1))
     assert code == 10  # for the text file alone
     check_everything(in_folders, originals)
+
+
+@pytest.mark.parametrize(
+    "grown", [11, *(pytest.param(grown, marks=pytest.mark.slow) for grown in (4, 8, 14))]
+)
+def test_killed_while_renditions_are_taken_all_of_them_are(template, tmp_path, grown):
+    """Their cases are opened together or not at all, so whatever was taken of them, the rest follows."""
+    installed = template.copied(tmp_path / "home")
+    installed.environment |= SETTINGS | {"HASHMATCH_CLIPS__RENDITIONS": "{id}/{height}.mp4"}
+    site = site_of(installed)
+    drawn = installed.home / "drawn.mp4"
+    for height in (360, 720, 1080):
+        write_clip(drawn, seed=99, width=height // 2, height=height // 4, seconds=0.5)
+        site.clips.put(f"copy/{height}.mp4", drawn.read_bytes())
+    originals = site.clips.objects()
+    assert scan_until(site, grown, "coordinator", random.Random(1)) is None
+    opened = site.ask(select(CaseRow.id))
+    assert len(opened) in (0, 3)
+    site.hashmatch.run("scan")
+    assert sorted(site.sealed()) == sorted(originals.values())
+    assert site.clips.objects() == {}
+    assert site.ask(select(CaseRow.state, CaseRow.rendition_of)) == [("removed", "copy")] * 3
+    site.hashmatch.run("audit", "verify")
