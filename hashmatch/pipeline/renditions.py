@@ -43,11 +43,12 @@ from hashmatch.model import (
 from hashmatch.pipeline.scan import Scanned, Scanner, compare, unread, verdict_of
 
 # Seconds by which the durations of renditions may differ: their last frames and audio end as their frame
-# rates and codecs have it. Keyframes of a glance; bits by which a keyframe may differ from its like at
-# another height (0..10 in practice; unrelated frames are 78 and more apart).
+# rates and codecs have it. Keyframes of a glance. Bits by which a keyframe may differ from what was
+# decoded: at a lower frame rate, with some frames left out, its like may be 50 ms away (42 bits in fast
+# motion); unrelated frames of twelve public videos were never closer than 78.
 DURATION_SLACK = 1.0
 GLANCE = 3
-LIKENESS = 31
+LIKENESS = 64
 
 _ACTIONS = (Action.QUARANTINE, Action.REVIEW, Action.LOG)
 _KINDS = (MatchKind.FILE, MatchKind.SEQUENCE, MatchKind.FRAMES)

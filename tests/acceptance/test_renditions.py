@@ -310,6 +310,21 @@ def test_the_breaker_counts_renditions_as_the_one_clip_they_are(hashmatch, drawn
     assert len(outcomes) == 2
 
 
+def test_a_rendition_that_cannot_be_read_while_the_others_are_taken_is_an_alarm(hashmatch, drawn):
+    renditions = drawn.ladder("frames", LISTED)
+    put(hashmatch, renditions)
+    most = len(renditions["frames/1080.mp4"]) - 1
+    hashmatch.environment["HASHMATCH_CLIPS__MAX_BYTES"] = str(most)
+    summary = hashmatch.scan(code=10)
+    assert summary["quarantined"] == 2
+    assert hashmatch.outcomes()["frames/1080.mp4"] == ("unscannable", "too-large")
+    (alarm,) = summary["alarms"]
+    assert "could not be read" in alarm
+    hashmatch.environment["HASHMATCH_CLIPS__MAX_BYTES"] = str(most + 1)
+    hashmatch.json("rescan", "--clip", "frames/1080.mp4")
+    assert hashmatch.outcomes() == {"frames/1080.mp4": ("matched", None)}
+
+
 def test_without_a_pattern_every_object_is_a_clip(hashmatch, drawn):
     del hashmatch.environment["HASHMATCH_CLIPS__RENDITIONS"]
     put(hashmatch, drawn.ladder("clean", CLEAN) | drawn.ladder("digest", WHOLE_FILE))

@@ -167,7 +167,7 @@ def differing(row: NDArray[np.uint8], bits: int) -> NDArray[np.uint8]:
 
 def test_a_glance_believes_what_is_as_long_and_shows_the_same():
     decoded = seen(30.0, *RANDOM)
-    assert resemble(seen(30.9, RANDOM[3], differing(RANDOM[5], 31)), decoded, 50)
+    assert resemble(seen(30.9, RANDOM[3], differing(RANDOM[5], 64)), decoded, 50)
     assert resemble(seen(None, RANDOM[0]), seen(None, *RANDOM), 50)
 
 
@@ -177,7 +177,7 @@ def test_a_glance_believes_what_is_as_long_and_shows_the_same():
         seen(31.1, RANDOM[3]),
         seen(28.9, RANDOM[3]),
         seen(None, RANDOM[3]),
-        seen(30.0, RANDOM[3], differing(RANDOM[3], 32)),
+        seen(30.0, RANDOM[3], differing(RANDOM[3], 65)),
     ],
 )
 def test_a_glance_believes_nothing_else(glance):
