@@ -77,7 +77,7 @@ def scan_command(app: App, until: datetime | None, as_json: bool) -> None:
 
 @click.command("rescan")
 @click.option("--prefix", metavar="KEY", help="Clips whose key begins with this.")
-@click.option("--clip", metavar="KEY", help="One clip.")
+@click.option("--clip", metavar="KEY", help="One clip, with its renditions.")
 @click.option(
     "--since",
     type=click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"]),

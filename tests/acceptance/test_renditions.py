@@ -101,7 +101,10 @@ def drawn_file(drawn: Drawn, seed: int, height: int) -> Path:
     return drawn.folder / f"{seed}-{height}.mp4"
 
 
-@pytest.fixture(scope="module", params=["folder-sqlite", "s3-postgresql"])
+@pytest.fixture(
+    scope="module",
+    params=["s3-postgresql", pytest.param("folder-sqlite", marks=pytest.mark.slow)],
+)
 def night(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, drawn: Drawn
 ) -> Night:

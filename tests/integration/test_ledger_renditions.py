@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from datetime import UTC, datetime, timedelta
 
+import numpy as np
 import pytest
 from sqlalchemy import select
 
@@ -12,7 +13,17 @@ from hashmatch.db import fingerprints, ledger
 from hashmatch.db.ledger import MOST_RENDITIONS, Gathered, Retry, Turn
 from hashmatch.db.schema import ClipRow, RunRow, WorkRow
 from hashmatch.db.session import Database
-from hashmatch.model import Clip, Digests, Fingerprint, Metadata, Outcome, Reason, Verdict
+from hashmatch.model import (
+    Algorithm,
+    Clip,
+    Digests,
+    Fingerprint,
+    FrameHashes,
+    Metadata,
+    Outcome,
+    Reason,
+    Verdict,
+)
 from hashmatch.pipeline.plan import Plan, Selection, plan_listing
 from hashmatch.renditions import Pattern
 
@@ -193,12 +204,47 @@ def test_work_on_renditions_that_a_killed_run_left_is_found_again(db: Database):
     assert turns(db, "r2") == [sorted(A), sorted(B)]
 
 
-def remember(db: Database, key: str, digit: str, seen_by: str | None = None) -> int:
-    print_ = Fingerprint(Digests(digit * 32, digit * 40, digit * 64), 100)
+def remember(
+    db: Database, key: str, digit: str, seen_by: str | None = None, frames: int = 0
+) -> int:
+    hashes = FrameHashes(
+        "pdq/1", Algorithm.PDQ, np.arange(frames, dtype=np.float64),
+        np.full(frames, 100, np.uint8), np.zeros((frames, 2, 32), np.uint8),
+    )  # fmt: skip
+    seen = Fingerprint(
+        Digests(digit * 32, digit * 40, digit * 64), 100, 2.0 if frames else None, float(frames),
+        frames=(hashes,) if frames else (),
+    )  # fmt: skip
     with db.write() as session:
         number = session.scalars(select(ClipRow.id).where(ClipRow.key == key)).one()
-        fingerprints.save(session, number, "v1", print_, NOW, seen_by)
+        fingerprints.save(session, number, "v1", seen, NOW, seen_by)
     return number
+
+
+def test_a_rendition_that_was_not_decoded_has_its_own_digests_and_the_frames_that_were(
+    db: Database,
+):
+    plan(db, "r1", clips(*A))
+    decoded, other = remember(db, A[0], "1", frames=2), remember(db, A[1], "2", seen_by=A[0])
+    with db.read() as session:
+        one = fingerprints.load(session, decoded, {"pdq/1"})
+        two = fingerprints.load(session, other, {"pdq/1"})
+    assert one is not None
+    assert two is not None
+    assert (two.digests.md5, len(two.frames[0]), two.coverage) == ("2" * 32, 2, one.coverage)
+    assert one.digests.md5 == "1" * 32
+
+
+def test_frames_that_were_decoded_of_the_same_version_before_are_kept(db: Database):
+    """When a pattern is set for clips that were looked at one by one."""
+    plan(db, "r1", clips(*A))
+    remember(db, A[0], "1", frames=1)
+    remember(db, A[1], "2", frames=3)
+    other = remember(db, A[1], "2", seen_by=A[0])
+    with db.read() as session:
+        kept = fingerprints.load(session, other, {"pdq/1"})
+    assert kept is not None
+    assert len(kept.frames[0]) == 3
 
 
 def test_what_is_remembered_of_renditions_that_are_gone_goes_into_the_turn(db: Database):
