@@ -88,6 +88,12 @@ class PostgresServer:
             f"PostgreSQL does not start: {(self._folder / 'log').read_text()[-2000:]}"
         )
 
+    @property
+    def pid(self) -> int:
+        """The server's own process; those of its connections are its children."""
+        assert self._process is not None
+        return self._process.pid
+
     def stop(self) -> None:
         """Ends the server by its own pid, without a shutdown, and removes its folder."""
         if self._process is not None and self._process.poll() is None:

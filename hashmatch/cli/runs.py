@@ -77,6 +77,9 @@ def show_command(app: App, run: str, outcome: str | None, as_json: bool) -> None
         f"{about['run']}: {about['kind']}, {about['status']}, started {about['started']}, "
         f"canary {about['canary']}, exit code {_cell(about['exit'])}"
     )
+    if row.selection.get("stored") and "outcomes" in summary:
+        counts = ", ".join(f"{n} {name}" for name, n in summary["outcomes"].items() if n)
+        click.echo(f"compared from what is stored: {counts or 'nothing'}; below, what it changed")
     for alarm in summary.get("alarms", []):
         click.echo(f"ALARM: {alarm}")
     if summary.get("seen_by_rendition"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -87,7 +88,7 @@ def scan_command(app: App, until: datetime | None, as_json: bool) -> None:
 @click.option(
     "--stored",
     is_flag=True,
-    help="Compare what is stored of every clip with the active lists; reads no media.",
+    help="Compare what is stored of every clip with what is new in the lists; reads no media.",
 )
 @click.option(
     "--orientations",
@@ -110,6 +111,7 @@ def rescan_command(
     """Look again at clips that have an outcome already.
 
     After a new list version, `--stored` finds old clips that it matches without decoding them again.
+    It compares what is new in the lists only; clips that it does not find keep their outcome.
     Mirrored copies are always found; copies that are turned by 90, 180 or 270 degrees or upside down,
     on lists that ask for it (`hashmatch lists set NAME --orientations all`) or with `--orientations`.
 
@@ -196,9 +198,12 @@ def _progress() -> Iterator[Callable[[Progress], None]]:
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     with Bar(*columns, TimeRemainingColumn(), console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("looking", total=None)
+        task, started = bar.add_task("looking", total=None), time.monotonic()
 
         def watch(progress: Progress) -> None:
             bar.update(task, completed=progress.done, total=progress.planned)
+            if progress.hashes:
+                rate = progress.hashes / (time.monotonic() - started)
+                bar.update(task, description=f"comparing, {rate:,.0f} hashes/s")
 
         yield watch

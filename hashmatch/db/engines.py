@@ -1,6 +1,7 @@
 """Engines: how a connection to each database is opened and how its transactions begin.
 
-Every connection is for writing unless it has the execution option `access="read"`. Durability: a
+Every connection is for writing unless it has the execution option `access="read"`; a statement with
+the option `binary_results` gets its bytes from PostgreSQL as bytes. Durability: a
 commit is on disk when it returns (SQLite: WAL with synchronous=FULL; PostgreSQL: its default). Not
 guaranteed: a disk that acknowledges writes it has not made.
 """
@@ -16,6 +17,7 @@ from urllib.parse import quote
 
 import psycopg
 from sqlalchemy import URL, Connection, Engine, create_engine, event
+from sqlalchemy.engine import ExecutionContext
 from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.pool import ConnectionPoolEntry
 
@@ -85,6 +87,19 @@ def postgres_engine(url: URL) -> Engine:
     def opened(connection: psycopg.Connection[Any], _record: ConnectionPoolEntry) -> None:
         connection.execute(f"SET lock_timeout = '{BUSY_SECONDS}s'")
         connection.commit()
+
+    @event.listens_for(engine, "before_cursor_execute")
+    def answer_in_binary(
+        _connection: Connection,
+        cursor: psycopg.Cursor[Any],
+        _statement: str,
+        _parameters: Any,
+        context: ExecutionContext,
+        _executemany: bool,
+    ) -> None:
+        # As text, bytes come in hex: twice as many, written by the server and read again here.
+        if context.execution_options.get("binary_results"):
+            cursor.format = psycopg.pq.Format.BINARY
 
     return engine
 

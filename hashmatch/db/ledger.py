@@ -8,6 +8,7 @@ renditions of one clip (`gather_renditions`) share a shard and a turn.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -15,7 +16,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import ColumnElement, case, delete, func, insert, literal, select, update
 from sqlalchemy.orm import Session
 
-from hashmatch.db.schema import ClipRow, FingerprintRow, WorkRow
+from hashmatch.db.schema import ClipRow, FingerprintRow, ShardRow, WorkRow
 from hashmatch.model import Clip, Digests, Metadata, Outcome, Reason, Rendition, Verdict
 
 LONGEST_WAIT = timedelta(days=1)
@@ -231,16 +232,31 @@ def _shard_renditions(session: Session, run_id: str, shard_size: int, first_shar
     )
 
 
-def take_stored(session: Session, run_id: str, *, shard_size: int) -> int:
-    """Plan every clip that was scanned before, to be matched from what is stored. Returns how many."""
-    number = func.row_number().over(order_by=ClipRow.id)
-    scanned = select(
-        literal(run_id), ClipRow.id, (number - 1) // shard_size, literal("waiting"), literal(0)
-    ).where(ClipRow.scanned_etag.is_not(None))
-    session.execute(
-        insert(WorkRow).from_select(["run_id", "clip_id", "shard", "state", "deaths"], scanned)
+def take_found(session: Session, run_id: str, clips: Sequence[int], shard: int) -> list[Task]:
+    """Give clips that were compared from what is stored their turn in the run, in this order."""
+    for clip_id in clips:
+        session.add(WorkRow(run_id=run_id, clip_id=clip_id, shard=shard, state="leased", deaths=0))
+    session.flush()
+    rows = session.execute(
+        select(WorkRow, ClipRow)
+        .join(ClipRow, WorkRow.clip_id == ClipRow.id)
+        .where(WorkRow.run_id == run_id, WorkRow.clip_id.in_(clips))
     )
-    return _count(session, run_id)
+    tasks = {clip.id: Task(work.id, clip.id, as_clip(clip)) for work, clip in rows}
+    return [tasks[clip_id] for clip_id in clips]
+
+
+def keep(session: Session, first: int | None, last: int | None, list_set: str) -> int:
+    """Note that scanned clips were compared with this state of the lists and keep their outcome.
+
+    first, last: ids; None where all are meant. Returns how many it was not noted of yet.
+    """
+    session.flush()
+    which = _behind(list_set)
+    if first is not None and last is not None:
+        which += (ClipRow.id.between(first, last),)
+    done = session.connection().execute(update(ClipRow).where(*which).values(list_set=list_set))
+    return done.rowcount
 
 
 def lease_shard(session: Session, run_id: str, worker: str, now: datetime) -> list[Task]:
@@ -357,12 +373,14 @@ def finish(
     now: datetime,
     retry: Retry | None,
     seen_by: str | None = None,
+    due: bool = False,
 ) -> ClipRow:
     """End a clip's turn: its one outcome, in the run and in the ledger.
 
     etag, size: of the version that the verdict speaks of. retry: None is for a comparison of what
-    is stored, which is no new look: a newer version that waits for its scan goes on waiting.
-    seen_by: the key of the rendition that was decoded in this clip's place.
+    is stored, which is no new look: a newer version that waits for its scan goes on waiting. due:
+    the comparison was not complete, so the clip is to be scanned whatever its outcome. seen_by: the
+    key of the rendition that was decoded in this clip's place.
     """
     work = session.get_one(WorkRow, task.work_id)
     if work.state == "done":
@@ -377,22 +395,9 @@ def finish(
         clip.etag, clip.size = etag, size
         clip.attempts += 1
         clip.retry_at = retry.next(clip.attempts, verdict.reason, now)
-    elif verdict.reason is Reason.OTHER_RECIPE:
+    elif due:
         clip.retry_at = now
     return clip
-
-
-def last_verdict(session: Session, task: Task) -> Verdict:
-    """What was said of a clip when it was last looked at, without its matches."""
-    clip = session.get_one(ClipRow, task.clip_id)
-    reason = Reason(clip.reason) if clip.reason else None
-    return Verdict(Outcome(clip.outcome or Outcome.UNSCANNABLE), reason, clip.coverage or 0.0)
-
-
-def scanned_version(session: Session, task: Task) -> str:
-    """The ETag of the version that the clip's outcome and fingerprint speak of."""
-    clip = session.get_one(ClipRow, task.clip_id)
-    return clip.scanned_etag or clip.etag
 
 
 def distrust(session: Session, run_id: str) -> int:
@@ -408,15 +413,28 @@ def distrust(session: Session, run_id: str) -> int:
     return count
 
 
+def distrust_lists(session: Session, list_set: str) -> int:
+    """Forget which clips were compared with this state of the lists. Returns how many."""
+    done = session.connection().execute(
+        update(ClipRow).where(ClipRow.list_set == list_set).values(list_set=None)
+    )
+    return done.rowcount
+
+
 def outcomes(session: Session, run_id: str) -> dict[Outcome, int]:
-    """How many clips of a run ended in each outcome, counted from the ledger itself."""
+    """How many clips of a run ended in each outcome, counted from the ledger itself.
+
+    Those that a stored comparison left as they were are counted in its shards.
+    """
     counted = session.execute(
         select(WorkRow.outcome, func.count())
         .where(WorkRow.run_id == run_id, WorkRow.state == "done")
         .group_by(WorkRow.outcome)
     )
-    found = {Outcome(name): count for name, count in counted if name is not None}
-    return {outcome: found.get(outcome, 0) for outcome in Outcome}
+    found = Counter({name: count for name, count in counted if name is not None})
+    for kept in session.scalars(select(ShardRow.kept).where(ShardRow.run_id == run_id)):
+        found.update(kept)
+    return {outcome: found[outcome] for outcome in Outcome}
 
 
 def unfinished(session: Session, run_id: str) -> int:
@@ -430,7 +448,16 @@ def unscannable_by_reason(session: Session, run_id: str) -> dict[str, int]:
         .where(WorkRow.run_id == run_id, WorkRow.outcome == Outcome.UNSCANNABLE)
         .group_by(WorkRow.reason)
     )
-    return {reason or "unknown": count for reason, count in rows}
+    found = Counter({reason or "unknown": count for reason, count in rows})
+    for reasons in session.scalars(select(ShardRow.reasons).where(ShardRow.run_id == run_id)):
+        found.update(reasons)
+    return dict(found)
+
+
+def scanned_clips(session: Session) -> int:
+    """How many clips have an outcome."""
+    query = select(func.count()).select_from(ClipRow).where(ClipRow.scanned_etag.is_not(None))
+    return session.scalar(query) or 0
 
 
 def seen_by_rendition(session: Session, run_id: str) -> int:
@@ -440,10 +467,16 @@ def seen_by_rendition(session: Session, run_id: str) -> int:
 
 def behind(session: Session, list_set: str) -> int:
     """How many scanned clips were last compared with another state of the lists."""
-    query = select(func.count()).where(
-        ClipRow.scanned_etag.is_not(None), ClipRow.list_set != list_set
-    )
-    return session.scalar(query) or 0
+    return session.scalar(select(func.count()).where(*_behind(list_set))) or 0
+
+
+def states_behind(session: Session, list_set: str) -> list[str | None]:
+    """With which other states of the lists scanned clips were last compared."""
+    return list(session.scalars(select(ClipRow.list_set).where(*_behind(list_set)).distinct()))
+
+
+def _behind(list_set: str) -> tuple[ColumnElement[bool], ...]:
+    return ClipRow.scanned_etag.is_not(None), ClipRow.list_set.is_distinct_from(list_set)
 
 
 def as_clip(row: ClipRow) -> Clip:

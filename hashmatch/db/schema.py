@@ -197,6 +197,40 @@ class WorkRow(Base):
     )
 
 
+class ShardRow(Base):
+    """Clips that a run compared from what is stored, in one step, in the order of their ids.
+
+    Those whose outcome stands have no row of their own in `work`: `kept` counts them by outcome,
+    `reasons` the unscannable ones by reason. digest: over what the run says of every clip of the
+    shard, as `pipeline.retro` writes it down.
+    """
+
+    __tablename__ = "shard"
+
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    run_id: Mapped[str] = mapped_column(ForeignKey("run.id"))
+    number: Mapped[int]
+    first_clip: Mapped[int] = mapped_column(BigInteger)
+    last_clip: Mapped[int] = mapped_column(BigInteger)
+    clips: Mapped[int]
+    kept: Mapped[dict[str, Any]]
+    reasons: Mapped[dict[str, Any]]
+    digest: Mapped[str] = mapped_column(String(64))
+    done_at: Mapped[datetime]
+
+    __table_args__ = (UniqueConstraint("run_id", "number"),)
+
+
+class ListSetRow(Base):
+    """What `clip.list_set` stands for: the lists that acted, and the rules of comparing."""
+
+    __tablename__ = "list_set"
+
+    id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    made_at: Mapped[datetime]
+    state: Mapped[dict[str, Any]]
+
+
 class ListRow(Base):
     """A partner's hash list and which of its versions acts, if any."""
 

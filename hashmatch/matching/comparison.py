@@ -21,7 +21,7 @@ from hashmatch.matching.alignment import REACH
 from hashmatch.matching.part import CompiledList, Part
 from hashmatch.matching.policy import COVERED
 from hashmatch.matching.sequences import Compared, Videos
-from hashmatch.matching.tally import Counts, References, Runs, Tally
+from hashmatch.matching.tally import Counts, Runs, Tally
 from hashmatch.model import (
     Action,
     Algorithm,
@@ -48,8 +48,8 @@ NEVER = -1
 
 _VARIANTS = tuple(Variant)
 _KINDS = (MatchKind.FILE, MatchKind.SEQUENCE, MatchKind.FRAMES)
-_DIGESTS = (Algorithm.SHA256, Algorithm.SHA1, Algorithm.MD5)
-_ALGORITHMS = (*_DIGESTS, *(a for a in Algorithm if a.perceptual))
+DIGESTS = (Algorithm.SHA256, Algorithm.SHA1, Algorithm.MD5)
+_ALGORITHMS = (*DIGESTS, *(a for a in Algorithm if a.perceptual))
 
 # What speaks for one entry; kind, algorithm and variant are positions in the tuples above, sequence
 # one in the clip's list of them counted from 1, 0 for none.
@@ -98,11 +98,9 @@ class Comparison:
             algorithm = frames.algorithm
             if algorithm is Algorithm.PDQ:
                 usable = frames.quality >= self._quality
-                own = (one.distance for one in self._lists)
-                limits = [self._distance if limit is None else limit for limit in own]
             else:
                 usable = ~np.isin(frames.t, poor)
-                limits = [scaled(self._distance)] * len(self._lists)
+            limits = distances_of(self._lists, algorithm, self._distance)
             searched = [part for part in self._parts if algorithm in part.indexes]
             for turned in (False, True):
                 some = _only(frames, turned=turned)
@@ -123,7 +121,7 @@ class Comparison:
     def _files(self, part: Part, fingerprint: Fingerprint) -> NDArray[Any]:
         """The entries whose digest is the clip's; none where the clip has no digests."""
         found = [np.empty(0, EVIDENCE)]
-        for algorithm in _DIGESTS:
+        for algorithm in DIGESTS:
             if algorithm not in part.algorithms or fingerprint.digests is None:
                 continue
             rows, first, entry = (
@@ -151,8 +149,7 @@ class Comparison:
         """The entries that frames hit, and listed videos that agree with the clip."""
         algorithm = frames.algorithm
         index = part.indexes[algorithm]
-        columns: list[Any] = [part.arrays[f"{algorithm}.{n}"] for n in References._fields]
-        references = References(*columns)
+        references = part.references(algorithm)
         tally: Tally | None = None
         reach = REACH if algorithm is Algorithm.PDQ else None
         for hits in index.batches(runs.bits, int(limits.max()), reach):
@@ -258,6 +255,13 @@ def _only(frames: FrameHashes, *, turned: bool) -> FrameHashes:
         return frames
     kept = tuple(frames.variants[n] for n in which)
     return replace(frames, bits=np.ascontiguousarray(frames.bits[:, which]), variants=kept)
+
+
+def distances_of(lists: Sequence[CompiledList], algorithm: Algorithm, distance: int) -> list[int]:
+    """Each list's, in bits of this algorithm. distance: where a list does not say otherwise."""
+    if algorithm is Algorithm.PDQ:
+        return [distance if one.distance is None else one.distance for one in lists]
+    return [scaled(distance)] * len(lists)
 
 
 def scaled(distance: int) -> int:

@@ -24,12 +24,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hashmatch.matching import sections
-from hashmatch.matching.comparison import Comparison
+from hashmatch.matching.comparison import NEVER, Comparison, distances_of
 from hashmatch.matching.compilation import Compilation, compile_lists
 from hashmatch.matching.index import SCAN_ROWS, HashIndex
 from hashmatch.matching.listed import ActiveList, EntryBlock, HashColumn, LeftOut
 from hashmatch.matching.neighbours import MOST_ROWS
-from hashmatch.matching.part import CompiledList, Part
+from hashmatch.matching.part import CompiledList, Part, Searched
 from hashmatch.matching.sections import ListSetDamaged
 from hashmatch.model import (
     Action,
@@ -179,6 +179,22 @@ class ListSet:
     def __len__(self) -> int:
         """How many entries act."""
         return sum(one.entries for one in self.lists)
+
+    def searched(self, algorithm: Algorithm, *, distance: int, quality: int) -> list[Searched]:
+        """What a perceptual algorithm's hashes are searched in. distance, quality: as for `match`."""
+        limits = np.array([*distances_of(self.lists, algorithm, distance), NEVER], np.int16)
+        return [
+            part.searched(algorithm, limits, quality)
+            for part in self._parts
+            if algorithm in part.indexes
+        ]
+
+    def digests(self, algorithm: Algorithm) -> list[NDArray[np.uint8]]:
+        """(n, bytes) sorted, the digests that are listed; those of entries that are gone may be
+        among them. One or two such arrays.
+        """
+        name = f"{algorithm}.rows"
+        return [part.arrays[name] for part in self._parts if algorithm in part.algorithms]
 
     def match(
         self,

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from hashmatch.matching.compilation import Arrays, Compilation
 from hashmatch.matching.index import HashIndex
 from hashmatch.matching.popcount import frozen
+from hashmatch.matching.tally import References
 from hashmatch.model import Action, Algorithm, Orientations
 
 
@@ -39,6 +40,17 @@ class CompiledList:
     entries: int
     origin: str
     disabled: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Searched:
+    """An index, and what its rows stand for. within: (rows,) bits within which a hit on the row
+    counts for any entry, -1 for none.
+    """
+
+    index: HashIndex
+    within: NDArray[np.int16]
+    references: References
 
 
 class Part:
@@ -72,6 +84,21 @@ class Part:
 
     def classification(self, entry: int) -> str | None:
         return self.compiled.classes[int(self.arrays["class_of"][entry])]
+
+    def references(self, algorithm: Algorithm) -> References:
+        """What the rows of a perceptual algorithm's index stand for."""
+        columns: list[Any] = [self.arrays[f"{algorithm}.{name}"] for name in References._fields]
+        return References(*columns)
+
+    def searched(self, algorithm: Algorithm, limits: NDArray[np.int16], quality: int) -> Searched:
+        """limits: bits for each list, and -1 for entries that belong to none; quality: the least
+        that a listed hash must have.
+        """
+        references = self.references(algorithm)
+        limit = limits[self.list_of[references.entry]]
+        limit = np.where(references.quality >= quality, limit, np.int16(-1))
+        within = np.maximum.reduceat(limit, references.first[:-1].astype(np.int64))
+        return Searched(self.indexes[algorithm], within, references)
 
     def acting(self, lists: int) -> frozenset[Algorithm]:
         """The algorithms of entries that belong to one of that many lists."""

@@ -26,6 +26,10 @@ from hashmatch.model import (
     Verdict,
 )
 
+# Raise it with any change to matching that can make a clip match, or clean, that was not: what is
+# stored is then compared with all of the lists once more.
+RULES = 1
+
 # Trouble after which the frames that were given are good and the rest is missing. After any other,
 # too little is known of what the decoder did to call the clip anything but unscannable.
 BROKE_OFF = frozenset({Reason.TRUNCATED, Reason.TIME_LIMIT})

@@ -10,10 +10,25 @@ import hashlib
 import json
 from importlib.resources import as_file, files
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from hashmatch.clips.spool import Spooled
+from hashmatch.hashing.recipes import recipe
 from hashmatch.matching.listed import ActiveList
-from hashmatch.model import Action, Algorithm, Entry, EntryHash, Match, MatchKind, Media
+from hashmatch.model import (
+    Action,
+    Algorithm,
+    Digests,
+    Entry,
+    EntryHash,
+    FrameHashes,
+    Match,
+    MatchKind,
+    Media,
+    Variant,
+)
 from hashmatch.pipeline.localfile import spooled
 
 LIST = "hashmatch-canary"
@@ -34,8 +49,28 @@ def clip(folder: Path) -> Spooled:
         return spooled(path, folder, _MAX_BYTES)
 
 
+def stored(distance: int) -> tuple[Digests, FrameHashes]:
+    """The canary as it might be stored, each hash as many bits from its entry's as may be."""
+    known = _known()
+    bits = np.array([list(bytes.fromhex(frame["pdq"])) for frame in known["frames"]], np.uint8)
+    turned = np.packbits(np.arange(Algorithm.PDQ.bits) < distance)
+    hashes = FrameHashes(
+        recipe=recipe(Algorithm.PDQ),
+        algorithm=Algorithm.PDQ,
+        t=np.array([frame["t"] for frame in known["frames"]], np.float64),
+        quality=np.array([frame["quality"] for frame in known["frames"]], np.uint8),
+        bits=(bits ^ turned)[:, np.newaxis],
+        variants=(Variant.ORIGINAL,),
+    )
+    return Digests("", "", known["sha256"]), hashes
+
+
+def _known() -> Any:
+    return json.loads((_HERE / "canary.json").read_text("utf-8"))
+
+
 def _entries() -> list[Entry]:
-    known = json.loads((_HERE / "canary.json").read_text("utf-8"))
+    known = _known()
     frames = tuple(
         EntryHash(Algorithm.PDQ, bytes.fromhex(frame["pdq"]), frame["t"], frame["quality"])
         for frame in known["frames"]

@@ -11,7 +11,7 @@ from hashmatch.config import Settings
 from hashmatch.custody.seal import parse_recipients
 from hashmatch.db.session import Database
 from hashmatch.hashing import borders, pdq
-from hashmatch.matching import listset
+from hashmatch.matching import listset, sieve
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ def install(folder: Path, given: Given) -> tuple[Settings, list[Path]]:
             made.append(settings.path(relative))
     made += create_keys(settings.path(settings.audit.key), settings.path(settings.audit.id_key))
     Database.connect(settings.database.url, settings.home).upgrade()
-    for kernels in (pdq, borders, listset):
+    for kernels in (pdq, borders, listset, sieve):
         kernels.warm()  # compiled now and kept on disk, not in the first night's run
     return settings, made
 

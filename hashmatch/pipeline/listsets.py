@@ -68,7 +68,7 @@ class CompiledFile:
 
 @dataclass(frozen=True, slots=True)
 class Compiled:
-    """A compiled state of the lists. `versions`: of the partners' lists, without the canary's.
+    """A compiled state of the lists. `acting`: the partners' lists, without the canary's.
 
     lists: the set itself; its files stay as long as it is open. alarms: what of the lists cannot be
     compared, for people.
@@ -76,10 +76,14 @@ class Compiled:
 
     file: CompiledFile
     id: str
-    versions: dict[str, int]
+    acting: tuple[ActiveVersion, ...]
     perceptual: tuple[Algorithm, ...]
     lists: ListSet
     alarms: tuple[str, ...]
+
+    @property
+    def versions(self) -> dict[str, int]:
+        return {version.name: version.version for version in self.acting}
 
 
 def compile_lists(db: Database, settings: Settings, at: datetime) -> Compiled:
@@ -102,8 +106,7 @@ def compile_lists(db: Database, settings: Settings, at: datetime) -> Compiled:
         )
     _tidy(folder)
     perceptual = tuple(sorted(name for name in lists.algorithms if name.perceptual))
-    named = {version.name: version.version for version in versions}
-    return Compiled(file, lists.id, named, perceptual, lists, tuple(_alarms(lists)))
+    return Compiled(file, lists.id, tuple(versions), perceptual, lists, tuple(_alarms(lists)))
 
 
 def open_lists(file: CompiledFile) -> ListSet:

@@ -8,7 +8,10 @@ from datetime import datetime
 from itertools import islice
 from typing import Any
 
-from hashmatch.db.ledger import gather_renditions, take_listing, take_stored
+from sqlalchemy.orm import Session
+
+from hashmatch.db import ledger
+from hashmatch.db.schema import RunRow
 from hashmatch.db.session import Database
 from hashmatch.model import Clip, Orientations
 
@@ -92,7 +95,7 @@ def plan_listing(
     while page := list(islice(clips, PAGE)):
         beside = {clip.key for clip in page if not selection.takes(clip)}
         with db.write() as session:
-            planned += take_listing(
+            planned += ledger.take_listing(
                 session,
                 run_id,
                 page,
@@ -104,14 +107,19 @@ def plan_listing(
             )
         listed += len(page) - len(beside)
     with db.write() as session:
-        found = gather_renditions(session, run_id, shard_size=shard_size, planned=planned)
+        found = ledger.gather_renditions(session, run_id, shard_size=shard_size, planned=planned)
     planned += found.added
     if selection.force:
         listed += found.added  # all that were asked for were planned, so these were not
     return Plan(listed, listed - planned, found.siblings, found.oversized)
 
 
-def plan_stored(db: Database, run_id: str, *, shard_size: int) -> Plan:
-    """Enter every clip that is remembered."""
-    with db.write() as session:
-        return Plan(take_stored(session, run_id, shard_size=shard_size), 0)
+def plan_stored(session: Session, run_id: str, list_set: str) -> Plan:
+    """Every clip that is remembered; unchanged are those that know this state of the lists.
+
+    The run's row keeps how many it takes: they have no work rows that would tell.
+    """
+    listed = ledger.scanned_clips(session)
+    plan = Plan(listed, listed - ledger.behind(session, list_set))
+    session.get_one(RunRow, run_id).summary = {"planned": plan.planned}
+    return plan

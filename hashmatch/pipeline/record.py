@@ -45,9 +45,20 @@ class Recorder:
             ledger.doubt_siblings(session, turn.tasks, now)
         return cases
 
-    def compared(self, session: Session, task: Task, scanned: Scanned, now: datetime) -> str | None:
-        """Record a comparison of what is stored of a clip; no look, so retries stay as they are."""
-        case = self._record(session, task, scanned, now, None, ())
+    def compared(
+        self,
+        session: Session,
+        task: Task,
+        scanned: Scanned,
+        now: datetime,
+        *,
+        incomplete: bool,
+    ) -> str | None:
+        """Record a comparison of what is stored of a clip; no look, so retries stay as they are.
+
+        incomplete: hashes that a list needs are missing, so the clip is due for a scan.
+        """
+        case = self._record(session, task, scanned, now, None, (), due=incomplete)
         if case is not None:
             ledger.doubt_siblings(session, (task,), now)
         return case
@@ -63,6 +74,8 @@ class Recorder:
         now: datetime,
         retry: Retry | None,
         taken: Sequence[str],
+        *,
+        due: bool = False,
     ) -> str | None:
         """taken: the cases of all renditions that are taken together."""
         verdict = scanned.verdict
@@ -78,6 +91,7 @@ class Recorder:
             now=now,
             retry=retry,
             seen_by=scanned.seen_by,
+            due=due,
         )
         for match in verdict.matches:
             session.add(self._match_row(clip.id, scanned.etag, match))

@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
+from typing import NamedTuple
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -31,13 +32,16 @@ from hashmatch.db.ledger import Retry
 from hashmatch.db.schema import RunRow
 from hashmatch.errors import CanaryFailed, HashmatchError, RunBroken
 from hashmatch.hashing.recipes import recipe
+from hashmatch.matching.listset import ListSet
 from hashmatch.matching.policy import Breaker
 from hashmatch.model import Json, Outcome
 from hashmatch.pipeline.engine import Engine
 from hashmatch.pipeline.job import Job, now
-from hashmatch.pipeline.listsets import Compiled, compile_lists
+from hashmatch.pipeline.listsets import compile_lists
+from hashmatch.pipeline.liststate import ListState, fresh_lists
 from hashmatch.pipeline.plan import Plan, Selection, plan_listing, plan_stored
 from hashmatch.pipeline.record import Recorder
+from hashmatch.pipeline.retro import Retro
 from hashmatch.pipeline.scan import rules
 from hashmatch.pipeline.stop import Stop
 from hashmatch.pipeline.turns import Progress, Turns
@@ -58,17 +62,27 @@ def run(
         for alarm in compiled.alarms:
             logger.error("%s", alarm)
         alarms += compiled.alarms
-        return _Run(job, selection, compiled, stop, alarms).execute(watch)
+        state = ListState.of(compiled, job.settings)
+        return _Run(job, selection, state, stop, alarms).execute(watch)
+
+
+class _Done(NamedTuple):
+    """What came of the clips' turns. bytes_read: of clips, from storage."""
+
+    quarantined: int = 0
+    bytes_read: int = 0
 
 
 class _Run:
     def __init__(
-        self, job: Job, selection: Selection, compiled: Compiled, stop: Stop, alarms: list[str]
+        self, job: Job, selection: Selection, state: ListState, stop: Stop, alarms: list[str]
     ) -> None:
-        self.job, self.selection, self.compiled = job, selection, compiled
+        self.job, self.selection, self.state = job, selection, state
+        self.compiled = state.compiled
         self.stop, self.alarms = stop, alarms
         self.id = f"{now():%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
         self.started = time.monotonic()
+        self.fresh: ListSet | None = None
         self.excluded = 0
         self.incomplete = False
 
@@ -78,13 +92,12 @@ class _Run:
             with self._engine() as engine:
                 self._see_canary(engine, "start")
                 plan = self._plan()
-                turns = self._turns(plan, watch)
                 if self.selection.stored:
-                    turns.compare(self.compiled.lists)
+                    done = self._compare(plan, watch)
                 else:
-                    turns.scan(engine)
+                    done = self._scan(plan, engine, watch)
                 self._see_canary(engine, "end")
-            return self._end(plan, turns)
+            return self._end(plan, done)
         except HashmatchError as error:
             self._fail(error)
             raise
@@ -101,7 +114,7 @@ class _Run:
             started_at=started,
             software=__version__,
             recipes=recipes,
-            list_set=self.compiled.id,
+            list_set=self.state.id,
             lists=lists,
         )
         body: dict[str, Json] = {
@@ -111,10 +124,12 @@ class _Run:
             "orientations": self.selection.orientations.value,
             "software": __version__,
             "lists": dict(lists),
-            "list_set": self.compiled.id,
+            "list_set": self.state.id,
+            "compiled": self.compiled.id,
             "recipes": dict(recipes),
         }
         with self.job.db.write() as session:
+            self.state.remember(session, started)
             session.add(row)
             log.append(session, "run-started", body, started)
         logger.info("run %s started", self.id, extra={"run": self.id, "lists": lists})
@@ -138,14 +153,17 @@ class _Run:
             return
         if when == "end":
             with self.job.db.write() as session:
-                doubted = ledger.distrust(session, self.id)
+                if self.selection.stored:
+                    doubted = ledger.distrust_lists(session, self.state.id)
+                else:
+                    doubted = ledger.distrust(session, self.id)
                 log.append(session, "run-distrusted", {"run": self.id, "clips": doubted}, now())
         raise CanaryFailed(when=when, problem="; ".join(sorted(set(problems))))
 
     def _plan(self) -> Plan:
         job, size = self.job, self.job.settings.run.shard_size
         if self.selection.stored:
-            return plan_stored(job.db, self.id, shard_size=size)
+            return self._plan_stored()
         listing = Discovery(
             job.clips, job.settings.clips, job.settings.home, self.selection.listing_prefix
         )
@@ -163,42 +181,86 @@ class _Run:
         self.alarms += listing.problems
         return plan
 
-    def _turns(self, plan: Plan, watch: Callable[[Progress], None]) -> Turns:
-        job, limits = self.job, self.job.settings.match
-        again = job.settings.run
-        return Turns(
-            job=job,
+    def _plan_stored(self) -> Plan:
+        """Take the clips to which something in the lists is new; to the others nothing happens."""
+        run, about = self.id, {"run": self.id}
+        with self.job.db.read() as session:
+            known = ledger.states_behind(session, self.state.id)
+            self.fresh = fresh_lists(session, self.state, known)
+        with self.job.db.write() as session:
+            if self.fresh is None and known:
+                kept = ledger.keep(session, None, None, self.state.id)
+                body: dict[str, Json] = {"run": run, "clips": kept, "list_set": self.state.id}
+                log.append(session, "nothing-new", body, now())
+            plan = plan_stored(session, run, self.state.id)
+        if self.fresh is None:
+            logger.info("nothing in the lists is new to what is stored", extra=about)
+        else:
+            entries = len(self.fresh)
+            logger.info("%s clips against %s entries", plan.planned, entries, extra=about)
+        return plan
+
+    def _scan(self, plan: Plan, engine: Engine, watch: Callable[[Progress], None]) -> _Done:
+        turns = Turns(
+            job=self.job,
             run_id=self.id,
-            recorder=Recorder(
-                run_id=self.id,
-                list_set=self.compiled.id,
-                custody=job.custody,
-                names=job.names,
-                retry=Retry(again.max_attempts, timedelta(minutes=again.retry_minutes)),
-            ),
-            breaker=Breaker(
-                limits.breaker_clips,
-                limits.breaker_share,
-                plan.turns,
-                rules(job.settings),
-            ),
+            recorder=self._recorder(),
+            breaker=self._breaker(plan),
             planned=plan.planned,
             stop=self.stop,
             watch=watch,
             alarms=self.alarms,
         )
+        turns.scan(engine)
+        return _Done(turns.quarantined, turns.bytes_read)
 
-    def _end(self, plan: Plan, turns: Turns) -> RunSummary:
+    def _compare(self, plan: Plan, watch: Callable[[Progress], None]) -> _Done:
+        """Compare what is stored with what is new."""
+        if self.fresh is None:
+            return _Done()
+        retro = Retro(
+            job=self.job,
+            run_id=self.id,
+            recorder=self._recorder(),
+            breaker=self._breaker(plan),
+            planned=plan.planned,
+            stop=self.stop,
+            watch=watch,
+            alarms=self.alarms,
+        )
+        retro.compare(self.compiled.lists, self.fresh)
+        return _Done(retro.quarantined)
+
+    def _recorder(self) -> Recorder:
+        again = self.job.settings.run
+        return Recorder(
+            run_id=self.id,
+            list_set=self.state.id,
+            custody=self.job.custody,
+            names=self.job.names,
+            retry=Retry(again.max_attempts, timedelta(minutes=again.retry_minutes)),
+        )
+
+    def _breaker(self, plan: Plan) -> Breaker:
+        limits = self.job.settings.match
+        return Breaker(
+            limits.breaker_clips, limits.breaker_share, plan.turns, rules(self.job.settings)
+        )
+
+    def _end(self, plan: Plan, done: _Done) -> RunSummary:
         """Count from the ledger, not from memory, and sign what was counted."""
         with self.job.db.write() as session:
             left = ledger.drop_unfinished(session, self.id)
+            outcomes = ledger.outcomes(session, self.id)
+            if self.selection.stored:
+                left = plan.planned - sum(outcomes.values())
             summary = RunSummary(
                 run=self.id,
                 listed=plan.listed - left,
-                outcomes=ledger.outcomes(session, self.id),
+                outcomes=outcomes,
                 skipped_unchanged=plan.unchanged,
-                quarantined=turns.quarantined,
-                bytes_read=turns.bytes_read,
+                quarantined=done.quarantined,
+                bytes_read=done.bytes_read,
                 canary="seen",
                 seconds=time.monotonic() - self.started,
                 checkpoint=None,
@@ -206,12 +268,12 @@ class _Run:
                 excluded=self.excluded,
                 incomplete=self.incomplete,
                 custody_open=len(record.unfinished(session)),
-                behind=ledger.behind(session, self.compiled.id),
+                behind=ledger.behind(session, self.state.id),
                 seen_by_rendition=ledger.seen_by_rendition(session, self.id),
                 unscannable=ledger.unscannable_by_reason(session, self.id),
                 alarms=tuple(self.alarms),
             )
-            if not summary.adds_up or (left and not self.stop):
+            if not summary.adds_up or left < 0 or (left and not self.stop):
                 raise RunBroken(run=self.id, listed=plan.listed, left=left)
             log.append(session, "run-finished", _finished(summary), now())
             summary = replace(summary, checkpoint=self._checkpoint(session))

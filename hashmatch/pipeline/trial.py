@@ -11,24 +11,18 @@ from __future__ import annotations
 
 import logging
 
-from sqlalchemy import select
-from sqlalchemy.orm import Session
-
 from hashmatch.config import Settings
 from hashmatch.db import fingerprints
-from hashmatch.db.schema import FingerprintRow
+from hashmatch.db.archive import next_page
 from hashmatch.db.session import Database
-from hashmatch.hashing.packing import FingerprintDamaged
-from hashmatch.hashing.recipes import recipe
 from hashmatch.lists.activation import Trial
 from hashmatch.lists.active import trial_list
 from hashmatch.lists.trust import TrialResult
 from hashmatch.matching.listset import ListSet
 from hashmatch.matching.policy import conclusive
-from hashmatch.model import Fingerprint
+from hashmatch.pipeline import canary
 from hashmatch.pipeline.scan import compare, rules
-
-PAGE = 500
+from hashmatch.pipeline.sifting import Sifting
 
 logger = logging.getLogger(__name__)
 
@@ -38,34 +32,22 @@ def trial(db: Database, settings: Settings) -> Trial:
 
     def try_version(name: str, version: int) -> TrialResult:
         with db.read() as session:
-            lists = ListSet.build([trial_list(session, name, version)])
-        recipes = {recipe(algorithm) for algorithm in lists.algorithms if algorithm.perceptual}
+            lists = ListSet.build([trial_list(session, name, version), canary.active_list()])
+        sifting = Sifting(lists, settings)
         clips = matched = last = 0
         while True:
             with db.read() as session:
-                page = session.scalars(
-                    select(FingerprintRow.clip_id)
-                    .where(FingerprintRow.clip_id > last)
-                    .distinct()
-                    .order_by(FingerprintRow.clip_id)
-                    .limit(PAGE)
-                ).all()
-                stored = [_load(session, clip, recipes) for clip in page]
-            if not page:
-                return TrialResult(clips, matched)
-            last = page[-1]
-            for fingerprint in stored:
-                if fingerprint is not None:
-                    clips += 1
-                    found = compare(fingerprint, lists, settings)
+                page = next_page(session, last, sifting.recipes, behind=None)
+                if not page:
+                    return TrialResult(clips, matched)
+                last = page[-1].id
+                sifted = sifting.page(session, page)
+                for problem in sifted.damaged.values():
+                    logger.warning("left out of the trial: %s", problem)
+                clips += sum(bool(clip.recipes) for clip in page) - len(sifted.damaged)
+                for clip in sifted.hit:
+                    stored = fingerprints.load(session, clip, sifting.recipes)
+                    found = () if stored is None else compare(stored, lists, settings)
                     matched += any(conclusive(m, rules(settings)) for m in found)
 
     return try_version
-
-
-def _load(session: Session, clip: int, recipes: set[str]) -> Fingerprint | None:
-    try:
-        return fingerprints.load(session, clip, recipes)
-    except FingerprintDamaged as error:
-        logger.warning("left out of the trial: %s", error.message)
-        return None

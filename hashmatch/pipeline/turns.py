@@ -4,33 +4,23 @@ from __future__ import annotations
 
 import logging
 import os
-import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
-from sqlalchemy.orm import Session
-
-from hashmatch.db import fingerprints, ledger
+from hashmatch.db import ledger
 from hashmatch.db.ledger import Task, Turn
-from hashmatch.hashing.packing import FingerprintDamaged
-from hashmatch.hashing.recipes import recipe
-from hashmatch.matching.listset import ListSet
 from hashmatch.matching.policy import Breaker
 from hashmatch.model import (
-    Algorithm,
-    Fingerprint,
     Match,
-    Orientations,
     Outcome,
     Reason,
     Verdict,
 )
-from hashmatch.pipeline import canary
 from hashmatch.pipeline.engine import Done, Engine, Lost
 from hashmatch.pipeline.job import Job, now
 from hashmatch.pipeline.record import Recorder
-from hashmatch.pipeline.scan import Scanned, judge
+from hashmatch.pipeline.scan import Scanned
 from hashmatch.pipeline.stop import Stop
 
 logger = logging.getLogger(__name__)
@@ -42,10 +32,11 @@ DEATHS_OF_A_CLIP = 2
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a run is: clips with an outcome, of those planned."""
+    """How far a run is: clips with an outcome, of those planned; frame hashes that were compared."""
 
     done: int
     planned: int
+    hashes: int = 0
 
 
 @dataclass(slots=True)
@@ -82,35 +73,6 @@ class Turns:
                     case Lost(turn):
                         self._lost(turn)
 
-    def compare(self, lists: ListSet) -> None:
-        """Compare what is stored of every planned clip with the lists; no media is read."""
-        needed = {recipe(name) for name in lists.algorithms if name.perceptual}
-        digests = not lists.with_digests() <= {canary.LIST}
-        while task := self._next():
-            started = time.monotonic()
-            with self.job.db.read() as session:
-                stored, damaged = self._stored(session, task, needed)
-                etag = ledger.scanned_version(session, task)
-                before = ledger.last_verdict(session, task)
-            verdict = before if stored is None else judge(stored, lists, self.job.settings)
-            if damaged or lacks(stored, needed, lists.orientations, before, digests=digests):
-                verdict = not_fully_compared(verdict)
-            if stored is not None and stored.digests is None:
-                verdict = not_for_custody_yet(verdict)
-            size = task.clip.size if stored is None else stored.size
-            found = Scanned(etag, size, verdict, stored, time.monotonic() - started)
-            self._record(task, found, self.recorder.compared)
-
-    def _stored(
-        self, session: Session, task: Task, needed: set[str]
-    ) -> tuple[Fingerprint | None, bool]:
-        """What is stored of a clip, and whether it is damaged: then a scan makes it anew."""
-        try:
-            return fingerprints.load(session, task.clip_id, needed), False
-        except FingerprintDamaged as error:
-            self._alarm(f"{self.job.names.clip(task.clip.key)}: {error.message}")
-            return None, True
-
     def _next(self) -> Task | None:
         if self.stop:
             return None
@@ -131,14 +93,6 @@ class Turns:
         turn = self._turns.popleft()
         with self.job.db.read() as session:
             return replace(turn, remembered=ledger.remembered(session, turn))
-
-    def _record(self, task: Task, scanned: Scanned, record: Callable[..., str | None]) -> None:
-        verdict, tripped = self.breaker.apply(scanned.verdict)
-        self._raise_breaker(tripped)
-        scanned = replace(scanned, verdict=verdict)
-        with self.job.db.write() as session:
-            case = record(session, task, scanned, now())
-        self._recorded(task, verdict, case)
 
     def _record_turn(self, turn: Turn, scanned: tuple[Scanned, ...]) -> None:
         """Record a look at a clip, or at all renditions of one: all in one transaction."""
@@ -200,39 +154,3 @@ class Turns:
     def _alarm(self, text: str) -> None:
         self.alarms.append(text)
         logger.error("%s", text, extra={"run": self.run_id})
-
-
-def not_fully_compared(verdict: Verdict) -> Verdict:
-    """Hashes that a list needs are missing: what matched still counts, nothing else can be said."""
-    if verdict.outcome in (Outcome.MATCHED, Outcome.REVIEW):
-        return verdict
-    return replace(verdict, outcome=Outcome.UNSCANNABLE, reason=Reason.OTHER_RECIPE)
-
-
-def not_for_custody_yet(verdict: Verdict) -> Verdict:
-    """The file's digests, by which custody knows it, were never taken: the next scan reads it whole."""
-    if verdict.outcome is not Outcome.MATCHED:
-        return verdict
-    return replace(verdict, outcome=Outcome.REVIEW, reason=Reason.OTHER_RECIPE)
-
-
-def lacks(
-    stored: Fingerprint | None,
-    needed: set[str],
-    orientations: Orientations,
-    before: Verdict,
-    *,
-    digests: bool,
-) -> bool:
-    """Whether the clip was seen once, but not by all the recipes, in all the orientations, or with the
-    digests, that the lists need now.
-    """
-    if before.outcome is Outcome.UNSCANNABLE and before.reason is not Reason.OTHER_RECIPE:
-        return False
-    if digests and stored is not None and stored.digests is None:
-        return True
-    frames = stored.frames if stored else ()
-    pdq = [hashes for hashes in frames if hashes.algorithm is Algorithm.PDQ]
-    return not needed <= {hashes.recipe for hashes in frames} or not all(
-        set(orientations.outer) <= set(hashes.variants) for hashes in pdq
-    )

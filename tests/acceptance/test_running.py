@@ -184,10 +184,12 @@ def test_a_damaged_fingerprint_costs_its_clip_and_is_made_anew(hashmatch):
     hashmatch.scan(code=0)
     with sqlite3.connect(hashmatch.home / "hashmatch.db") as db:
         db.execute("update fingerprint set frames = substr(frames, 1, 99) where clip_id = 2")
+    list_another(hashmatch, seed=1001)
     stored = hashmatch.json("rescan", "--stored", code=10)
     assert (stored["outcomes"]["clean"], stored["outcomes"]["unscannable"]) == (2, 1)
     assert stored["unscannable"] == {"other-recipe": 1}
     assert hashmatch.scan(code=0)["outcomes"]["clean"] == 1
+    list_another(hashmatch, seed=1002)
     assert hashmatch.json("rescan", "--stored")["outcomes"]["clean"] == 3
 
 
@@ -222,6 +224,13 @@ def test_turned_copies_are_found_where_a_list_or_a_rescan_asks_for_them(hashmatc
     assert hashmatch.json("rescan", "--stored")["outcomes"]["review"] == 2
 
 
+def list_another(hashmatch: Installation, seed: int) -> None:
+    """A list that is new, and has none of the clips."""
+    listed = hashmatch.home / f"{seed}.mp4"
+    write_clip(listed, seed=seed, seconds=0.5, **SIZE)
+    hashmatch.list_videos(f"list-{seed}", {"v1": listed})
+
+
 def test_rescans_take_what_they_are_asked_for(hashmatch):
     for key in ("2026/10/a.mp4", "2026/11/b.mp4", "2026/11/c.mp4"):
         path = hashmatch.clips / key
@@ -231,7 +240,11 @@ def test_rescans_take_what_they_are_asked_for(hashmatch):
     assert hashmatch.json("rescan", "--prefix", "2026/11/")["outcomes"]["clean"] == 2
     assert hashmatch.json("rescan", "--clip", "2026/10/a.mp4")["listed"] == 1
     assert hashmatch.json("rescan", "--since", "2020-01-01")["listed"] == 3
+    assert hashmatch.json("rescan", "--stored")["skipped_unchanged"] == 3
+    list_another(hashmatch, seed=1001)
     assert hashmatch.json("rescan", "--stored")["outcomes"]["clean"] == 3
+    assert "compared from what is stored: 3 clean" in hashmatch.run("runs", "show").stdout
+    assert hashmatch.outcomes() == {}
     hashmatch.run("rescan", "--clip", "nothing.mp4", code=2)
     hashmatch.run("rescan", code=2)
     hashmatch.run("rescan", "--orientations", code=2)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from hashmatch.db import ledger
 from hashmatch.db.ledger import LONGEST_WAIT, Retry, Task
-from hashmatch.db.schema import ClipRow, RunRow
+from hashmatch.db.schema import ClipRow, RunRow, ShardRow
 from hashmatch.db.session import Database
 from hashmatch.model import Clip, Metadata, Outcome, Reason, Verdict
 
@@ -158,14 +158,54 @@ def test_what_a_blind_run_said_is_due_again_but_not_what_it_matched(db: Database
     assert [task.clip.key for task in all_tasks(db, "r2")] == ["b"]
 
 
-def test_what_is_stored_is_planned_without_a_listing(db: Database):
+def compare(db: Database, run: str, clips: list[int], verdict: Verdict, **more: bool) -> None:
+    """End the turns of clips that were compared from what is stored."""
+    with db.write() as session:
+        for task in ledger.take_found(session, run, clips, 0):
+            ledger.finish(
+                session, task, run_id=run, verdict=verdict, etag="v1", size=100,
+                list_set="newer", seconds=0.0, now=NOW, retry=None, **more,
+            )  # fmt: skip
+
+
+def ids(db: Database) -> dict[str, int]:
+    with db.read() as session:
+        return {row.key: row.id for row in session.query(ClipRow)}
+
+
+def test_clips_are_behind_until_they_know_the_lists(db: Database):
     scan(db, "r1", [clip("a"), clip("b"), clip("c")], CLEAN)
     start(db, "r2")
-    take(db, "r2", [clip("new")])
-    start(db, "r3")
+    take(db, "r2", [clip("new")])  # listed, never scanned
+    known = ids(db)
     with db.write() as session:
-        assert ledger.take_stored(session, "r3", shard_size=2) == 3
-    assert sorted(task.clip.key for task in all_tasks(db, "r3")) == ["a", "b", "c"]
+        assert (ledger.scanned_clips(session), ledger.behind(session, "newer")) == (3, 3)
+        assert ledger.states_behind(session, "newer") == ["lists"]
+        assert ledger.keep(session, known["a"], known["b"], "newer") == 2
+        assert ledger.behind(session, "newer") == 1
+        assert ledger.keep(session, None, None, "newer") == 1
+        assert ledger.states_behind(session, "newer") == []
+        assert ledger.distrust_lists(session, "newer") == 3
+        assert ledger.states_behind(session, "newer") == [None]
+        assert ledger.behind(session, "newer") == 3
+
+
+def test_a_shard_counts_the_clips_that_kept_their_outcome(db: Database):
+    scan(db, "r1", [clip("a"), clip("b"), clip("c"), clip("d")], CLEAN)
+    start(db, "r2")
+    compare(db, "r2", [ids(db)["b"]], Verdict(Outcome.UNSCANNABLE, Reason.OTHER_RECIPE, 0.0))
+    with db.write() as session:
+        session.add(
+            ShardRow(
+                run_id="r2", number=0, first_clip=1, last_clip=4, clips=4, digest="",
+                kept={"clean": 2, "unscannable": 1}, reasons={"damaged": 1}, done_at=NOW,
+            )
+        )  # fmt: skip
+    with db.read() as session:
+        counted = ledger.outcomes(session, "r2")
+        reasons = ledger.unscannable_by_reason(session, "r2")
+    assert (counted[Outcome.CLEAN], counted[Outcome.UNSCANNABLE]) == (2, 2)
+    assert reasons == {"damaged": 1, "other-recipe": 1}
 
 
 def test_a_comparison_of_what_is_stored_leaves_a_newer_version_due(db: Database):
@@ -173,15 +213,19 @@ def test_a_comparison_of_what_is_stored_leaves_a_newer_version_due(db: Database)
     start(db, "r2")
     take(db, "r2", [clip("a", "v2")])  # listed, not yet scanned
     start(db, "r3")
-    with db.write() as session:
-        ledger.take_stored(session, "r3", shard_size=2)
-    (task,) = all_tasks(db, "r3")
-    with db.write() as session:
-        ledger.finish(
-            session, task, run_id="r3", verdict=CLEAN, etag="v1", size=100,
-            list_set="newer", seconds=0.0, now=NOW, retry=None,
-        )  # fmt: skip
+    compare(db, "r3", [ids(db)["a"]], CLEAN)
     assert scan(db, "r4", [clip("a", "v2")], CLEAN) == 1
+
+
+def test_a_comparison_that_lacked_hashes_makes_the_clip_due_whatever_it_said(db: Database):
+    scan(db, "r1", [clip("a"), clip("b")], CLEAN)
+    start(db, "r2")
+    known = ids(db)
+    compare(db, "r2", [known["a"]], Verdict(Outcome.REVIEW, None, 1.0), due=True)
+    compare(db, "r2", [known["b"]], Verdict(Outcome.REVIEW, None, 1.0))
+    start(db, "r3")
+    take(db, "r3", [clip("a"), clip("b")])
+    assert [task.clip.key for task in all_tasks(db, "r3")] == ["a"]
 
 
 def test_what_the_feed_says_is_kept(db: Database):
