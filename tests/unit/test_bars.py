@@ -67,6 +67,7 @@ TIMES = [i / 10 for i in range(12)]
         (0, 240, 0, 250),
         (12, 190, 0, 320),
         (4, 240, 0, 315),
+        (3, 237, 0, 320),
     ],
     ids=[
         "letterbox",
@@ -78,6 +79,7 @@ TIMES = [i / 10 for i in range(12)]
         "right only",
         "asymmetric",
         "a 64th of a side",
+        "an 80th of a side",
     ],
 )
 def test_bars_of_any_colour_are_found_at_any_side(box: Box, colour: int) -> None:
