@@ -307,11 +307,12 @@ class Match:
     how many distinct frames are within the list's distance (none, where only the agreement of many
     that are further away speaks for it).
 
-    Of a listed video also: listed: how many of its frames were compared; near: how many of those
-    have a frame of the clip within the list's distance; found: those, and those in a stretch;
-    pictures: how many in the stretches are different pictures; typical: median bits of their
-    pairs; copy: decades of evidence that the first stretch is a copy, and no other moment of the
-    same room.
+    Of a listed video also: listed: how many of its frames were compared; found: how many of those
+    have a frame of the clip within the list's distance, or are in a stretch; shows: how many
+    different pictures they are worth; covered: share of those that is within the distance, 0..1;
+    pictures: how many the first stretch is worth; typical: median bits of its pairs; copy: decades of
+    evidence that it is a copy, and no other moment of the same room; stretches: the first has the
+    most evidence.
     """
 
     list: str
@@ -327,8 +328,9 @@ class Match:
     algorithm: Algorithm = Algorithm.PDQ
     classification: str | None = None
     listed: int = 0
-    near: int = 0
     found: int = 0
+    shows: int = 0
+    covered: float = 0.0
     pictures: int = 0
     typical: int | None = None
     copy: float | None = None

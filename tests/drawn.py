@@ -9,6 +9,7 @@ and those of two seeds are far apart.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from fractions import Fraction
 from functools import lru_cache
@@ -106,6 +107,9 @@ def write_clip(
                 samples.sample_rate, samples.pts = 48_000, start
                 output.mux(audio.encode(samples))
             output.mux(audio.encode())
+    # As root, libsvtav1 makes the thread that calls it a real-time one, which starves all others.
+    if os.sched_getscheduler(0) != os.SCHED_OTHER:
+        os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
     return shown
 
 

@@ -110,14 +110,19 @@ class Installation:
         clips = self.json("runs", "show", run)["clips"]
         return {clip["key"]: (clip["outcome"], clip["reason"]) for clip in clips}
 
-    def list_videos(self, name: str, videos: Mapping[str, Path], *, activate: bool = True) -> None:
-        """Import videos as a list of that name, one vPDQ file each, and let it act."""
+    def list_videos(
+        self, name: str, videos: Mapping[str, Path], *, activate: bool = True, every: int = 1
+    ) -> None:
+        """Import videos as a list of that name, one vPDQ file each, and let it act.
+
+        every: list one frame of so many.
+        """
         folder = self.home / "lists" / name
         folder.mkdir(parents=True, exist_ok=True)
         files = []
         for entry, video in videos.items():
             file = folder / f"{entry}.txt"
-            file.write_text("".join(vpdq_lines(video)))
+            file.write_text("".join(vpdq_lines(video)[::every]))
             files.append(str(file))
         said = self.run("lists", "import", name, *files, "--format", "vpdq").stderr
         if activate:  # with the command that it tells

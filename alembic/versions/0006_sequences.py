@@ -11,11 +11,12 @@ from alembic import op
 revision = "0006"
 down_revision = "0005"
 
-COUNTS = ("listed", "near", "found", "pictures", "typical")
+COUNTS = ("listed", "found", "shows", "pictures", "typical")
 
 
 def upgrade() -> None:
     for name in COUNTS:
         op.add_column("match", sa.Column(name, sa.Integer()))
-    op.add_column("match", sa.Column("copy", sa.Double()))
+    for name in ("covered", "copy"):
+        op.add_column("match", sa.Column(name, sa.Double()))
     op.add_column("match", sa.Column("stretches", sa.JSON()))

@@ -327,8 +327,9 @@ class MatchRow(Base):
     frames: Mapped[int]
     variant: Mapped[str] = mapped_column(String(16))
     listed: Mapped[int | None]
-    near: Mapped[int | None]
     found: Mapped[int | None]
+    shows: Mapped[int | None]
+    covered: Mapped[float | None]
     pictures: Mapped[int | None]
     typical: Mapped[int | None]
     copy: Mapped[float | None]

@@ -201,7 +201,7 @@ class Comparison:
         for at in np.flatnonzero(~kept & (evidence["sequence"] > 0)):
             one = self._sequences[evidence["sequence"][at] - 1]
             kept[at] = bool(one.segments) and (
-                one.segments[0].copy >= self._review_score or one.found >= COVERED * one.listed
+                one.segments[0].copy >= self._review_score or one.reached >= COVERED
             )
         return kept
 
@@ -301,7 +301,9 @@ def _add(evidence: NDArray[Any], compared: Compared, place: int) -> None:
 
 def _described(one: Compared) -> dict[str, Any]:
     """What `Match` says of a listed video."""
-    said: dict[str, Any] = {"listed": one.listed, "near": one.near, "found": one.found}
+    said: dict[str, Any] = {
+        name: getattr(one, name) for name in ("listed", "found", "shows", "covered")
+    }
     if one.segments:
         best = one.segments[0]
         said |= {"pictures": best.pictures, "typical": best.distance, "copy": best.copy}

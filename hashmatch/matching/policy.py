@@ -38,7 +38,8 @@ BROKE_OFF = frozenset({Reason.TRUNCATED, Reason.TIME_LIMIT})
 SHARE_FROM_CLIPS = 20
 # A listed video of fewer frames is a few images: their order cannot say much.
 FEW_LISTED = 5
-# Share of a listed video's frames that, found in any order, are the video.
+# Nor can that of more frames that are fewer pictures: of a video in which nothing moves. This share
+# of its pictures, found in any order, is the video.
 COVERED = 0.5
 
 
@@ -82,9 +83,9 @@ def decide(
 def conclusive(match: Match, rules: Rules) -> bool:
     """This match alone makes a clip `matched`: the whole file, a copy, or enough of its frames.
 
-    The same room at another moment shares a few still frames with a listed video. So frames alone
-    decide for images, for videos of a few frames, and where they cover a good part of the video;
-    for the rest what moves between them has to show that the clip is a copy.
+    The same room at another moment shares still frames with a listed video. So frames alone decide
+    for images, and for videos that are no more than a few images and are covered by half; for the
+    rest the order of what moves has to show that the clip is a copy.
     """
     if match.action is not Action.QUARANTINE:
         return False
@@ -94,7 +95,9 @@ def conclusive(match: Match, rules: Rules) -> bool:
         return True
     if match.frames < rules.min_frames:
         return False
-    return match.listed < FEW_LISTED or match.near >= COVERED * match.listed
+    if match.listed < FEW_LISTED:
+        return True
+    return match.shows < FEW_LISTED and match.covered >= COVERED
 
 
 def _unseen(

@@ -15,7 +15,14 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from hashmatch.matching.alignment import LEAST_PAIRS, REACH, Segment, align, distances
+from hashmatch.matching.alignment import (
+    LEAST_PAIRS,
+    REACH,
+    SAME_PICTURE,
+    Segment,
+    align,
+    distances,
+)
 from hashmatch.matching.popcount import kernel
 from hashmatch.matching.tally import References, Runs
 
@@ -33,15 +40,18 @@ LEAST_CHANCE = 6.0
 class Compared(NamedTuple):
     """One listed video and one clip, in the variant that speaks most for it.
 
-    listed: its frames that were compared; near: those with a frame of the clip within the list's
-    distance; found: those, and those in a segment; variant: of the segments; segments: the stretches
-    that agree, the one with the most evidence first, without those that may be chance; times: (listed,)
-    of the listed frames, seconds.
+    listed: its frames that were compared; found: those with a frame of the clip within the list's
+    distance, and those in a segment; shows: how many different pictures they are worth; covered: the
+    share of those that the former are, reached: that both are (0..1); variant: of the segments;
+    segments: the stretches that agree, the one with the most evidence first, without those that may
+    be chance; times: (listed,) of the listed frames, seconds.
     """
 
     listed: int
-    near: int
     found: int
+    shows: int
+    covered: float
+    reached: float
     variant: int
     segments: tuple[Segment, ...]
     times: NDArray[np.float64]
@@ -70,6 +80,9 @@ class Videos:
         own = distances(bits, bits, 1)[0]
         near = (table <= limit).any(axis=(0, 2))
         long = max(times[-1] - times[0], self._runs.end[-1] - self._runs.start[0])
+        pictures = _pictures(own)
+        shows = math.ceil(pictures.sum())
+        covered = float(pictures[near].sum() / pictures.sum())
         best: tuple[float, int, tuple[Segment, ...], NDArray[np.bool_]] | None = None
         for variant in range(self._runs.variants):
             if long > LONGEST or (table[variant] <= REACH).any(axis=1).sum() < LEAST_PAIRS:
@@ -84,16 +97,19 @@ class Videos:
                 segments = tuple(segment for segment, _ in sure)
                 best = (segments[0].copy, variant, segments, paired)
         if best is None:
-            count = int(near.sum())
-            return Compared(len(times), count, count, 0, (), times)
+            return Compared(len(times), int(near.sum()), shows, covered, covered, 0, (), times)
         _, variant, segments, paired = best
-        found = int((near | paired).sum())
-        return Compared(len(times), int(near.sum()), found, variant, segments, times)
+        found = near | paired
+        reached = float(pictures[found].sum() / pictures.sum())
+        return Compared(
+            len(times), int(found.sum()), shows, covered, reached, variant, segments, times
+        )
 
     def glance(self, entry: int, *, quality: int) -> Compared | None:
         """As `look` without looking: how many listed frames there are, and none found."""
         times, _ = self._listed(entry, quality)
-        return Compared(len(times), 0, 0, 0, (), times) if len(times) >= LEAST_PAIRS else None
+        n = len(times)
+        return Compared(n, 0, n, 0, 0, 0, (), times) if n >= LEAST_PAIRS else None
 
     def _listed(self, entry: int, quality: int) -> tuple[NDArray[np.float64], NDArray[np.uint64]]:
         """Times and bits of an entry's timed frames, in their order."""
@@ -109,6 +125,16 @@ class Videos:
             positions, times = positions[some], times[some]
         rows = np.searchsorted(of.first, positions, side="right") - 1
         return np.ascontiguousarray(times), np.ascontiguousarray(self._rows[rows])
+
+
+def _pictures(own: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """(m,) how much each listed frame adds to those before it: 0 for a picture that was shown, up to
+    1 for one that would not match any. own: (m, m) bits between them.
+    """
+    before = np.where(np.tri(len(own), k=-1, dtype=np.bool_), own, np.uint8(255)).min(axis=1)
+    added: NDArray[np.float64] = np.minimum(1.0, before / SAME_PICTURE)
+    added[0] = 1.0
+    return added
 
 
 @kernel

@@ -18,6 +18,8 @@ class _Stretches(Protocol):
     @property
     def found(self) -> int | None: ...
     @property
+    def shows(self) -> int | None: ...
+    @property
     def pictures(self) -> int | None: ...
     @property
     def typical(self) -> int | None: ...
@@ -34,7 +36,10 @@ def in_words(match: _Stretches) -> list[str]:
     """
     if not match.listed:
         return []
-    lines = [f"{match.found} of the video's {match.listed} listed frames are found in the clip"]
+    lines = [
+        f"{match.found} of the video's {match.listed} listed frames, which are worth "
+        f"{match.shows} different pictures, are found in the clip"
+    ]
     if match.typical is None or match.copy is None:
         return [*lines, "they are in no common order: maybe the same room at another moment"]
     if match.typical <= _IDENTICAL:
@@ -43,7 +48,9 @@ def in_words(match: _Stretches) -> list[str]:
         nearness = "near"
     else:
         nearness = "edited or only alike"
-    lines.append(f"{match.pictures} of them are different pictures; the frames are {nearness}")
+    lines.append(
+        f"the stretch with the most evidence is worth {match.pictures} pictures; its frames are {nearness}"
+    )
     if match.copy >= 1:
         lines.append(
             "they are nearer to their own moment than to any other, with a chance of one in "

@@ -255,7 +255,8 @@ def test_a_copy_of_a_listed_video_is_a_sequence() -> None:
     (found,) = match(sample(), copy)
     assert (found.entry, found.kind, found.frames) == ("video", MatchKind.SEQUENCE, 4)
     assert (found.start, found.end, found.distance) == (1.0, 4.0, 5)
-    assert (found.listed, found.near, found.found, found.pictures) == (5, 4, 4, 4)
+    assert (found.listed, found.found, found.pictures) == (5, 4, 4)
+    assert found.covered == pytest.approx(0.8)
     assert found.typical == 5
     assert found.stretches == (Stretch(1.0, 4.0, 1.0, 4.0, pytest.approx(1.0, abs=0.05)),)
 
@@ -264,7 +265,7 @@ def test_frames_beyond_the_distance_match_together_where_they_are_a_copy() -> No
     lists = ListSet.build([active(video("video", range(10, 40)))])
     edited = clip(*(picture(99 + s) for s in range(20)), *(picture(s, 50) for s in range(14, 24)))
     (found,) = match(lists, edited)
-    assert (found.kind, found.frames, found.near, found.found) == (MatchKind.SEQUENCE, 0, 0, 10)
+    assert (found.kind, found.frames, found.covered, found.found) == (MatchKind.SEQUENCE, 0, 0, 10)
     assert found.copy is not None
     assert found.copy > 4
     assert not match(lists, clip(*(picture(s, 65) for s in range(10, 40))))
@@ -287,6 +288,20 @@ def test_many_frames_of_one_room_are_found_and_are_no_evidence_of_a_copy() -> No
     assert found.copy is None or found.copy < 1
 
 
+def test_a_pose_that_comes_again_and_again_covers_no_more_than_it_shows_once() -> None:
+    """A video of somebody who mostly sits: frames of the same pose on another day are one picture."""
+    sits, stands = picture(7, 3), [picture(200 + s) for s in range(12)]
+    hashes = [sits if i % 3 else stands[i // 3] for i in range(36)]
+    entry = Entry(
+        "room",
+        Media.VIDEO,
+        tuple(EntryHash(Algorithm.PDQ, bits, float(i)) for i, bits in enumerate(hashes)),
+    )
+    (found,) = match(ListSet.build([active(entry)]), clip(*[picture(7)] * 9, *[picture(99)] * 9))
+    assert (found.listed, found.found, found.shows) == (36, 24, 13)
+    assert found.covered == pytest.approx(1 / 13)
+
+
 def test_beyond_the_most_videos_compared_in_full_frames_are_for_review_only() -> None:
     same = [video(f"v{i:04}", [1, 2, 3, 4, 5, 6]) for i in range(MAX_COMPARED + 5)]
     found = match(ListSet.build([active(*same)]), clip(*(picture(s) for s in range(1, 7))))
@@ -301,7 +316,7 @@ def test_times_that_no_video_has_are_compared_frame_by_frame(bad: float) -> None
     hashes.append(EntryHash(Algorithm.PDQ, picture(20), bad))
     lists = ListSet.build([active(Entry("long", Media.VIDEO, tuple(hashes)))])
     (found,) = match(lists, clip(*(picture(s) for s in range(10, 21))))
-    assert (found.kind, found.frames, found.near) == (MatchKind.FRAMES, 11, 11)
+    assert (found.kind, found.frames, found.covered) == (MatchKind.FRAMES, 11, 1)
 
 
 def test_images_have_no_sequence_even_if_their_list_gives_times() -> None:

@@ -197,31 +197,41 @@ def test_only_lists_that_quarantine_are_conclusive(found: Match, min_frames: int
 
 
 def of_a_video(
-    frames: int = 9, near: int = 2, copy: float | None = None, listed: int = 30
+    frames: int = 9,
+    covered: float = 0.1,
+    copy: float | None = None,
+    listed: int = 30,
+    shows: int = 20,
 ) -> Match:
     kind = MatchKind.FRAMES if copy is None else MatchKind.SEQUENCE
-    return replace(match(frames=frames, kind=kind), listed=listed, near=near, copy=copy)
+    return replace(
+        match(frames=frames, kind=kind), listed=listed, shows=shows, covered=covered, copy=copy
+    )
 
 
 def test_a_handful_of_still_frames_of_a_longer_listed_video_is_for_review() -> None:
-    assert outcome(fingerprint(), of_a_video(near=5))[0] is Outcome.REVIEW
-    assert outcome(fingerprint(), of_a_video(near=14, copy=3.9))[0] is Outcome.REVIEW
+    assert outcome(fingerprint(), of_a_video(covered=0.3))[0] is Outcome.REVIEW
+    assert outcome(fingerprint(), of_a_video(covered=0.49, copy=3.9))[0] is Outcome.REVIEW
 
 
 def test_a_copy_of_a_stretch_of_a_listed_video_is_matched_whatever_its_share() -> None:
-    assert outcome(fingerprint(), of_a_video(near=5, copy=4.0))[0] is Outcome.MATCHED
-    assert outcome(fingerprint(), of_a_video(frames=0, near=0, copy=4.0))[0] is Outcome.MATCHED
+    assert outcome(fingerprint(), of_a_video(covered=0.2, copy=4.0))[0] is Outcome.MATCHED
+    assert outcome(fingerprint(), of_a_video(frames=0, covered=0.0, copy=4.0))[0] is Outcome.MATCHED
 
 
-def test_frames_that_cover_a_listed_video_are_matched_even_if_nothing_moves() -> None:
-    near = round(30 * COVERED)
-    assert outcome(fingerprint(), of_a_video(near=near, copy=-2.0))[0] is Outcome.MATCHED
-    assert outcome(fingerprint(), of_a_video(near=near - 1, copy=-2.0))[0] is Outcome.REVIEW
-    assert outcome(fingerprint(), of_a_video(frames=1, near=near))[0] is Outcome.REVIEW
+def test_a_video_in_which_nothing_moves_is_matched_like_the_images_it_shows() -> None:
+    still = of_a_video(shows=FEW_LISTED - 1, covered=COVERED, copy=-2.0)
+    assert outcome(fingerprint(), still)[0] is Outcome.MATCHED
+    for less in (
+        replace(still, covered=COVERED - 0.01),
+        replace(still, frames=1),
+        replace(still, shows=FEW_LISTED, covered=1.0),
+    ):
+        assert outcome(fingerprint(), less)[0] is Outcome.REVIEW
 
 
 def test_a_listed_video_of_few_frames_keeps_the_frame_rule() -> None:
-    few = of_a_video(frames=2, near=1, listed=FEW_LISTED - 1)
+    few = of_a_video(frames=2, listed=FEW_LISTED - 1)
     assert outcome(fingerprint(), few)[0] is Outcome.MATCHED
     assert outcome(fingerprint(), replace(few, listed=FEW_LISTED))[0] is Outcome.REVIEW
 
