@@ -163,7 +163,7 @@ def test_a_worker_that_is_killed_costs_no_clip(in_folders):
 
 
 @pytest.mark.parametrize(
-    "grown", [11, *(pytest.param(grown, marks=pytest.mark.slow) for grown in (4, 8, 14))]
+    "grown", [8, *(pytest.param(grown, marks=pytest.mark.slow) for grown in (4, 11, 14))]
 )
 def test_killed_while_renditions_are_taken_all_of_them_are(template, tmp_path, grown):
     """Their cases are opened together or not at all, so whatever was taken of them, the rest follows."""
@@ -175,7 +175,8 @@ def test_killed_while_renditions_are_taken_all_of_them_are(template, tmp_path, g
         write_clip(drawn, seed=99, width=height // 2, height=height // 4, seconds=0.5)
         site.clips.put(f"copy/{height}.mp4", drawn.read_bytes())
     originals = site.clips.objects()
-    assert scan_until(site, grown, "coordinator", random.Random(1)) is None
+    # On a busy machine it may have ended before it was seen to be as far as that.
+    assert scan_until(site, grown, "coordinator", random.Random(1)) in (None, 0)
     opened = site.ask(select(CaseRow.id))
     assert len(opened) in (0, 3)
     site.hashmatch.run("scan")

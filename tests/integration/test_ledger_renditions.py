@@ -22,6 +22,7 @@ from hashmatch.model import (
     Metadata,
     Outcome,
     Reason,
+    Variant,
     Verdict,
 )
 from hashmatch.pipeline.plan import Plan, Selection, plan_listing
@@ -210,6 +211,7 @@ def remember(
     hashes = FrameHashes(
         "pdq/1", Algorithm.PDQ, np.arange(frames, dtype=np.float64),
         np.full(frames, 100, np.uint8), np.zeros((frames, 2, 32), np.uint8),
+        (Variant.ORIGINAL, Variant.MIRROR),
     )  # fmt: skip
     seen = Fingerprint(
         Digests(digit * 32, digit * 40, digit * 64), 100, 2.0 if frames else None, float(frames),

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from hashmatch.config import Clips
 from hashmatch.errors import ConfigError
-from hashmatch.model import Algorithm, Digests, Fingerprint, FrameHashes, Rendition
+from hashmatch.model import Algorithm, Digests, Fingerprint, FrameHashes, Rendition, Variant
 from hashmatch.pipeline.renditions import resemble
 from hashmatch.renditions import HIGHEST, LOWEST, Pattern
 
@@ -152,7 +152,7 @@ def test_a_long_hostile_key_does_not_hold_the_listing_up(pattern):
 def seen(duration: float | None, *rows: NDArray[np.uint8], quality: int = 100) -> Fingerprint:
     bits = np.array(rows, np.uint8).reshape(len(rows), 1, 32)
     t, q = np.arange(len(rows), dtype=np.float64), np.full(len(rows), quality, np.uint8)
-    frames = FrameHashes("r", Algorithm.PDQ, t, q, bits)
+    frames = FrameHashes("r", Algorithm.PDQ, t, q, bits, (Variant.ORIGINAL,))
     return Fingerprint(Digests("", "", ""), 1, duration, frames=(frames,))
 
 
