@@ -1,0 +1,1 @@
+"""The recall harness, in parts. `scripts/bench_recall` puts them together."""
