@@ -56,7 +56,7 @@ class _Scene:
 
     def __init__(self, random: np.random.Generator, width: int, height: int) -> None:
         self._size = width, height
-        self._canvas = _leaves(random)
+        self._canvas = leaves(random)
         self._zoom = random.uniform(0.6, 1.0) * _CANVAS / max(width, height) * 0.9
         self._growth = random.uniform(-0.04, 0.04)
         self._start = random.uniform(0.4, 0.6, 2) * _CANVAS
@@ -92,7 +92,7 @@ class _Thing:
         squeeze = random.uniform(0.5, 1)
         self._mask = (x**2 + (y / squeeze) ** 2 < 0.9).astype(np.float32)
         colour = random.uniform(20, 235, 3)
-        self._texture = (colour + 50 * _noise(random, side)[..., None]).astype(np.float32)
+        self._texture = (colour + 50 * noise(random, side)[..., None]).astype(np.float32)
         self._centre = random.uniform(0.2, 0.8, 2) * [width, height]
         self._swing = random.uniform(0.05, 0.4, 2) * [width, height]
         self._speed = random.uniform(0.3, 1.8, 2)
@@ -109,7 +109,7 @@ class _Thing:
         picture += mask * (cv2.warpAffine(self._texture, turn, size) - picture)
 
 
-def _noise(random: np.random.Generator, side: int) -> Picture:
+def noise(random: np.random.Generator, side: int) -> Picture:
     """(side, side) of 1/f noise with a standard deviation of 1."""
     frequency = np.hypot(np.fft.fftfreq(side)[:, None], np.fft.rfftfreq(side)[None])
     frequency[0, 0] = np.inf
@@ -118,7 +118,7 @@ def _noise(random: np.random.Generator, side: int) -> Picture:
     return (noise / noise.std()).astype(np.float32)
 
 
-def _leaves(random: np.random.Generator) -> Picture:
+def leaves(random: np.random.Generator) -> Picture:
     """Dead leaves: shapes of all sizes over each other, shaded by 1/f noise. (canvas, canvas, 3)."""
     colours = random.uniform(10, 245, (random.integers(4, 9), 3))
     picture = np.empty((_CANVAS, _CANVAS, 3), np.float32)
@@ -134,5 +134,5 @@ def _leaves(random: np.random.Generator) -> Picture:
         else:
             corners = centre + radius * random.normal(0, 0.7, (random.integers(3, 6), 2))
             cv2.fillPoly(picture, [corners.astype(np.int32)], colour)
-    shade = _noise(random, _CANVAS)[..., None]
+    shade = noise(random, _CANVAS)[..., None]
     return cv2.GaussianBlur(picture, (0, 0), 1.2) + random.uniform(10, 40) * shade

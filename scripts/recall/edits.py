@@ -94,7 +94,12 @@ class EditedClip:
 
 
 def make(edit: Edit, source: Source, folder: Path) -> EditedClip:
-    """Encode an edit, unless it was made before. Raises CalledProcessError where FFmpeg fails."""
+    """Encode an edit, unless it was made before.
+
+    Raises CalledProcessError, with what FFmpeg says as its stderr.
+    """
+    if edit is UNEDITED:
+        return EditedClip(source.path, source.path, edit, edit.pieces(source))
     inputs = [source.path, *fillers(folder)[: edit.fillers]]
     if edit.moire:
         inputs.append(_moire(source, folder))
@@ -120,7 +125,7 @@ def make(edit: Edit, source: Source, folder: Path) -> EditedClip:
             *opened,
         ]
         command += ["-filter_complex", graph, "-map", "[out]", "-an", *edit.encoder]
-        subprocess.run([*command, str(unfinished)], check=True)
+        subprocess.run([*command, str(unfinished)], check=True, stderr=subprocess.PIPE)
         unfinished.rename(path)
     return EditedClip(path, source.path, edit, edit.pieces(source))
 
@@ -287,9 +292,4 @@ def _edits() -> list[Edit]:
 
 
 EDITS = {edit.name: edit for edit in _edits()}
-_UNEDITED = Edit("plain", "unedited", False, _simple("null"), _whole())
-
-
-def unedited(path: Path) -> EditedClip:
-    """The video as it is."""
-    return EditedClip(path, path, _UNEDITED, _UNEDITED.pieces(Source.of(path)))
+UNEDITED = Edit("plain", "unedited", False, _simple("null"), _whole())

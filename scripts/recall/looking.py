@@ -3,32 +3,35 @@
 with Looker(Settings(), list_set) as looker:
     look = looker.look(path, Sampling.REFERENCE)
     look.matches, look.cpu_seconds
+    looker.outcome(look, look.matches)
 """
 
 from __future__ import annotations
 
-import os
-import resource
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+import numpy as np
+
 from hashmatch.config import Settings
 from hashmatch.hashing.digests import Digester
 from hashmatch.matching.listset import ListSet
-from hashmatch.model import Algorithm, Fingerprint, Match, Sampling
+from hashmatch.matching.policy import conclusive, decide
+from hashmatch.model import Algorithm, Fingerprint, Match, Outcome, Sampling
 from hashmatch.pipeline.fingerprint import Fingerprinter
-from hashmatch.pipeline.scan import compare
+from hashmatch.pipeline.scan import compare, rules
 from recall.listing import TimedHashes
-
-_TICK = os.sysconf("SC_CLK_TCK")
+from recall.processor import cpu_seconds
 
 
 @dataclass(frozen=True, eq=False)
 class Look:
     """frames: its PDQ hashes, those of poor quality among them; cpu_seconds: of all processes."""
 
+    fingerprint: Fingerprint
     frames: TimedHashes
     matches: tuple[Match, ...]
     cpu_seconds: float
@@ -66,24 +69,27 @@ class Looker:
             )
         matches = compare(fingerprint, self._lists, self._settings)
         spent = cpu_seconds() - before
-        return Look(_pdq(path, fingerprint), matches, spent)
+        return Look(fingerprint, _pdq(path, fingerprint), matches, spent)
 
+    def outcome(self, look: Look, matches: Sequence[Match]) -> Outcome:
+        """What the clip's outcome would be if these were all its matches."""
+        return decide(
+            look.fingerprint,
+            matches,
+            rules(self._settings),
+            min_coverage=self._settings.decode.min_coverage,
+            quality=self._settings.match.quality,
+        ).outcome
 
-def cpu_seconds() -> float:
-    """Of this process and all that it started, those still running included."""
-    own = resource.getrusage(resource.RUSAGE_SELF)
-    ended = resource.getrusage(resource.RUSAGE_CHILDREN)
-    total = own.ru_utime + own.ru_stime + ended.ru_utime + ended.ru_stime
-    for task in Path("/proc/self/task").iterdir():
-        for child in (task / "children").read_text().split():
-            # After the name in brackets: utime, stime, and both of its own children, are 11 to 14.
-            stat = Path(f"/proc/{child}/stat").read_text().rpartition(")")[2].split()
-            total += sum(int(ticks) for ticks in stat[11:15]) / _TICK
-    return total
+    def sure(self, match: Match) -> bool:
+        """Whether this match alone makes a clip `matched`."""
+        return conclusive(match, rules(self._settings))
 
 
 def _pdq(path: Path, fingerprint: Fingerprint) -> TimedHashes:
+    """None at all where the clip could not be opened: its outcome says so."""
     for frames in fingerprint.frames:
         if frames.algorithm is Algorithm.PDQ:
             return TimedHashes(path.name, frames.t, frames.quality, frames.bits)
-    raise RuntimeError(f"{path}: no frame was hashed: {fingerprint.trouble}")
+    nothing = np.empty((0, 1, 32), np.uint8)
+    return TimedHashes(path.name, np.empty(0), np.empty(0, np.uint8), nothing)

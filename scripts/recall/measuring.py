@@ -1,139 +1,184 @@
 """One clip by one method: what of its original is found, what else is, and what it costs.
 
-    measured = by_hashmatch(looker, clip, Sampling.REFERENCE, listed, scenes)
-    measured.hit, measured.found_by_frame, measured.of, measured.false_alarms
+    row = measuring.hashmatch(looker, clip, Sampling.REFERENCE, listed, scenes).row
+    row.outcome, row.share, row.others
 
 `of` are the original's listed frames that are in the edit at all: no method can find the others.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
-from hashmatch.config import Settings
-from hashmatch.matching.policy import conclusive
-from hashmatch.model import Sampling
+from hashmatch.matching.alignment import LEAST_PAIRS
+from hashmatch.model import Match, Outcome, Sampling
 from recall import frames
-from recall.edits import EditedClip
-from recall.listing import DISTANCE, USUAL_SHARE, TimedHashes, by_vpdq
-from recall.looking import Looker, cpu_seconds
+from recall.listing import DISTANCE, USUAL_SHARE, Reference, TimedHashes
+from recall.looking import Looker
 from recall.scenes import Relation, Scenes
+from recall.subjects import Clip
+from recall.unrelated import Unrelated
 
 VPDQ = "vpdq"
-METHODS = (VPDQ, *Sampling)
-# What counts as a false alarm, and is counted apart.
-STRANGERS = (Relation.UNRELATED, Relation.SAME_ROOM)
+METHODS = (VPDQ, *(sampling.value for sampling in Sampling))
+
+
+@dataclass(frozen=True)
+class Others:
+    """Listed videos of one relation to the clip: how many, and those that were found in it."""
+
+    compared: int
+    matched: tuple[str, ...]
+    review: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class Measured:
     """One row of the results.
 
-    listed: whether the original is listed at all; hit: its entry is found; sure: by a rule that asks
-    for more (vPDQ's usual 80 % of the clip's frames; hashmatch: enough to be `matched` and not for
-    review). of: listed frames that are in the clip; found_by_frame, found_in_sequence: of those.
-    false_alarms: listed videos found that are not in it, by relation; false_sequences: the same by
-    sequences of frames alone; compared: videos there were to be found wrongly.
+    outcome: as if the original were all that is listed (vPDQ: `matched` by its usual 80 % of the clip's
+    frames, `review` by a single frame); of: listed frames that are in the clip; share: of those, found;
+    near: of those, with a frame of the clip within the distance, by plain NumPy; at_instants: bits to
+    each listed frame where the clip shows it, None where no frame was taken; copy: decades of evidence;
+    frames: looked at, good ones; others: by relation; earlier: the cost was measured in another run.
     """
 
     clip: str
     source: str
+    kind: str
     edit: str
     method: str
-    listed: bool
-    hit: bool
-    sure: bool
+    outcome: str
+    listed: int
     of: int
-    found_by_frame: int
-    found_in_sequence: int
-    false_alarms: Mapping[str, int]
-    false_sequences: Mapping[str, int]
-    compared: Mapping[str, int]
+    share: float
+    near: int
+    at_instants: tuple[int | None, ...]
+    copy: float | None
+    frames: int
+    others: dict[str, Others]
     cpu_seconds: float
+    earlier: bool = False
+
+    @property
+    def found(self) -> bool:
+        return self.outcome in (Outcome.MATCHED, Outcome.REVIEW)
+
+    @property
+    def matched(self) -> bool:
+        return self.outcome == Outcome.MATCHED
 
 
-def vpdq(clip: EditedClip, listed: Sequence[TimedHashes], scenes: Scenes) -> Measured:
-    before = cpu_seconds()
-    query = by_vpdq(clip.path).good()
-    spent = cpu_seconds() - before
-    found, sure = set(), False
+@dataclass(frozen=True, eq=False)
+class Result:
+    """hashes: of the clip's frames, those of poor quality among them."""
+
+    row: Measured
+    hashes: TimedHashes
+
+
+def vpdq(
+    reference: Reference, clip: Clip, listed: Sequence[TimedHashes], scenes: Scenes
+) -> Measured:
+    """Raises VpdqUnable."""
+    look = reference.look(clip.edited.path)
+    query = look.frames.good()
+    review, matched = set(), set()
     for video in listed:
         near = (frames.distances(query, video) <= DISTANCE).any(axis=(1, 2))
         if near.any():
-            found.add(video.name)
-        if video.name == clip.source.stem and len(query):
-            sure = bool(near.mean() >= USUAL_SHARE)
-    return _measured(VPDQ, clip, query, listed, scenes, found, sure, spent)
+            (matched if near.mean() >= USUAL_SHARE else review).add(video.name)
+    own = clip.edited.source.stem
+    outcome = Outcome.CLEAN
+    if own in matched | review:
+        outcome = Outcome.MATCHED if own in matched else Outcome.REVIEW
+    return _measured(VPDQ, clip, query, listed, scenes, outcome, None, matched, review,
+                     look.cpu_seconds, look.earlier)  # fmt: skip
 
 
 def hashmatch(
     looker: Looker,
-    clip: EditedClip,
+    clip: Clip,
     sampling: Sampling,
     listed: Sequence[TimedHashes],
     scenes: Scenes,
-    settings: Settings,
-) -> tuple[Measured, TimedHashes]:
-    """The row, and the clip's frames, those of poor quality among them."""
-    look = looker.look(clip.path, sampling)
-    found = {match.entry for match in look.matches}
-    least = settings.match.min_frames
-    sure = any(m.entry == clip.source.stem and conclusive(m, least) for m in look.matches)
+    unrelated: Unrelated | None = None,
+) -> Result:
+    """unrelated: where to count distances to videos that are."""
+    look = looker.look(clip.edited.path, sampling)
+    own = next((m for m in look.matches if m.entry == clip.edited.source.stem), None)
+    outcome = looker.outcome(look, [] if own is None else [own])
+    matched = {match.entry for match in look.matches if looker.sure(match)}
+    review = {match.entry for match in look.matches} - matched
     good = look.frames.good()
-    row = _measured(sampling.value, clip, good, listed, scenes, found, sure, look.cpu_seconds)
-    return row, look.frames
+    row = _measured(sampling.value, clip, good, listed, scenes, outcome, own, matched, review,
+                    look.cpu_seconds, earlier=False, unrelated=unrelated)  # fmt: skip
+    return Result(row, look.frames)
 
 
 def _measured(
     method: str,
-    clip: EditedClip,
+    clip: Clip,
     query: TimedHashes,
     listed: Sequence[TimedHashes],
     scenes: Scenes,
-    found: set[str],
-    sure: bool,
+    outcome: Outcome,
+    match: Match | None,
+    matched: set[str],
+    review: set[str],
     spent: float,
+    earlier: bool,
+    unrelated: Unrelated | None = None,
 ) -> Measured:
-    own = clip.source.stem
-    relations = {video.name: scenes.relation(own, video.name) for video in listed}
-    of, alone, together = 0, 0, 0
-    sequences = set()
+    edited = clip.edited
+    relations = {video.name: scenes.relation(edited.source.stem, video.name) for video in listed}
+    of, near, count = 0, 0, 0
+    instants: list[int | None] = []
     for video in listed:
-        between = frames.distances(query, video)
-        line = frames.in_sequence(between, query, video, frames.SEQUENCE_DISTANCE)
-        if line.any():
-            sequences.add(video.name)
-        if video.name == own:
-            there = frames.in_clip(video, clip.pieces)
-            of = int(there.sum())
-            alone = int((frames.by_frame(between, DISTANCE) & there).sum())
-            together = int((line & there).sum())
+        relation = relations[video.name]
+        if relation is Relation.OWN:
+            between = frames.distances(query, video)
+            there = frames.in_clip(video, edited.pieces)
+            count, of = len(video), int(there.sum())
+            near = int((frames.by_frame(between, DISTANCE) & there).sum())
+            instants = frames.at_instants(between, query, video, edited.pieces)
+        elif relation is Relation.UNRELATED and unrelated is not None:
+            unrelated.add(frames.distances(query, video))
+    # Entries of fewer frames than make a segment are not aligned, and `Match` counts none of them.
+    found = near if match is None or match.listed < LEAST_PAIRS else match.found
+    if method != VPDQ and match is None:
+        found = 0
     return Measured(
-        clip.path.name,
-        own,
-        clip.edit.name,
+        edited.path.name,
+        edited.source.stem,
+        clip.kind.value,
+        edited.edit.name,
         method,
-        own in relations,
-        own in found,
-        sure,
+        outcome.value,
+        count,
         of,
-        alone,
-        together,
-        _strangers(relations, found),
-        _strangers(relations, sequences),
-        _strangers(relations, relations),
+        min(1.0, found / of) if of else 0.0,
+        near,
+        tuple(instants),
+        None if match is None else match.copy,
+        len(query),
+        {
+            relation.value: _others(
+                [name for name, r in relations.items() if r is relation], matched, review
+            )
+            for relation in Relation
+            if relation is not Relation.OWN
+        },
         spent,
+        earlier,
     )
 
 
-def _strangers(relations: Mapping[str, Relation], names: Iterable[str]) -> dict[str, int]:
-    counts = Counter(relations[name] for name in names)
-    return {relation.value: counts[relation] for relation in STRANGERS}
-
-
-def share(found: int, of: int) -> float:
-    return found / of if of else float(np.nan)
+def _others(names: Iterable[str], matched: set[str], review: set[str]) -> Others:
+    names = list(names)
+    return Others(
+        len(names),
+        tuple(name for name in names if name in matched),
+        tuple(name for name in names if name in review),
+    )

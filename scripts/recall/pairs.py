@@ -9,7 +9,7 @@ One clip is stored once, however many listed videos it is paired with.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -17,7 +17,9 @@ import numpy as np
 
 from recall.edits import EditedClip, Piece
 from recall.listing import TimedHashes
-from recall.scenes import Relation
+from recall.scenes import Relation, Scenes
+
+Seen = tuple[EditedClip, TimedHashes]
 
 _PARTS = ("t", "quality", "bits")
 
@@ -39,13 +41,7 @@ class Pair:
     mirrored: bool
 
 
-def write(
-    file: Path,
-    clips: Iterable[tuple[EditedClip, TimedHashes]],
-    listed: Iterable[TimedHashes],
-    relations: Mapping[tuple[str, str], Relation],
-) -> None:
-    """relations: by the name of the edited and of the listed video."""
+def write(file: Path, clips: Iterable[Seen], listed: Sequence[TimedHashes], scenes: Scenes) -> None:
     arrays, described = {}, []
     for edited, frames in clips:
         arrays |= {f"clip/{frames.name}/{part}": getattr(frames, part) for part in _PARTS}
@@ -62,7 +58,8 @@ def write(
     for video in listed:
         arrays |= {f"listed/{video.name}/{part}": getattr(video, part) for part in _PARTS}
         names.append(video.name)
-    related = [[clip, name, relation] for (clip, name), relation in relations.items()]
+    sources = {one["source"] for one in described}
+    related = [[one, name, scenes.relation(one, name)] for one in sources for name in names]
     meta = json.dumps({"clips": described, "listed": names, "relations": related})
     np.savez_compressed(file, meta=np.array(meta), **arrays)
 
