@@ -13,6 +13,7 @@ from recall.measuring import METHODS, VPDQ, Measured
 
 _WIDTH, _HEIGHT = 760, 430
 _LEFT, _RIGHT, _TOP, _BOTTOM = 70, 730, 78, 350
+_LABEL = 112, 38  # what one takes up
 _TICKS = (0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 _TITLES = {
     VPDQ: "vPDQ, 1 frame/s",
@@ -88,23 +89,33 @@ def recall_against_cost(rows: Sequence[Measured]) -> str:
         parts.append(_text(across(tick), _BOTTOM + 20, f"{tick:g}", "small", "middle"))
     along = "core-seconds, as a share of vPDQ's (log scale)"
     parts.append(_text((_LEFT + _RIGHT) / 2, _BOTTOM + 42, along, "small", "middle"))
+    labels: list[tuple[float, float]] = []
     for one, share in points:
-        parts += _point(one, across(share), up)
+        parts += _point(one, across(share), up, labels)
     parts += _legend()
     return "\n".join([*parts, "</svg>", ""])
 
 
-def _point(one: report.Accepted, x: float, up: Callable[[float], float]) -> list[str]:
+def _point(
+    one: report.Accepted,
+    x: float,
+    up: Callable[[float], float],
+    labels: list[tuple[float, float]],
+) -> list[str]:
+    """labels: where there are some already, below which this one's goes; it is added to them."""
     found = up(one.found.found / one.found.clips)
     frames = up(one.found.share)
     kind = "peer" if one.method == VPDQ else "ours"
-    low = max(found, frames)
+    low = max(found, frames) + 22
+    while any(abs(x - left) < _LABEL[0] and abs(low - top) < _LABEL[1] for left, top in labels):
+        low += 4
+    labels.append((x, low))
     return [
         f'<path class="{kind}" d="M{x:.1f} {found:.1f}V{frames:.1f}"/>',
         f'<circle class="{kind} hollow" cx="{x:.1f}" cy="{found:.1f}" r="6"/>',
         f'<circle class="{kind}" cx="{x:.1f}" cy="{frames:.1f}" r="4"/>',
-        _text(x, low + 22, _TITLES[one.method], "", "middle"),
-        _text(x, low + 38, f"{one.found.found} of {one.found.clips} · {one.found.share:.2f}",
+        _text(x, low, _TITLES[one.method], "", "middle"),
+        _text(x, low + 16, f"{one.found.found} of {one.found.clips} · {one.found.share:.2f}",
               "small", "middle"),
     ]  # fmt: skip
 
@@ -116,8 +127,8 @@ def _legend() -> list[str]:
         _text(38, y, "clips found", "small"),
         f'<circle class="ours" cx="130" cy="{y - 4}" r="4"/>',
         _text(140, y, "mean share of the listed frames found", "small"),
-        f'<rect class="asked" x="376" y="{y - 11}" width="18" height="12"/>',
-        _text(400, y, f"asked for: {report.LEAST_SHARE:.0%} and more at {report.MOST_COST:g} "
+        f'<rect class="asked" x="386" y="{y - 11}" width="18" height="12"/>',
+        _text(410, y, f"asked for: {report.LEAST_SHARE:.0%} and more at {report.MOST_COST:g} "
               "of the cost and less", "small"),
     ]  # fmt: skip
 
