@@ -17,6 +17,8 @@ from recall.listing import TimedHashes
 
 # Seconds around the instant at which a listed frame is shown in the edit.
 INSTANT = 0.3
+# In place of bits, for listed frames that the edit does not show.
+NOT_THERE = -1
 
 
 def distances(clip: TimedHashes, listed: TimedHashes) -> NDArray[np.uint16]:
@@ -48,10 +50,14 @@ def at_instants(
     listed: TimedHashes,
     pieces: tuple[Piece, ...],
 ) -> list[int | None]:
-    """The least bits to each listed frame where the edit shows it; None where no frame was taken."""
+    """The least bits to each listed frame where the edit shows it; None where no frame was taken
+    there, NOT_THERE where the edit does not show it."""
     found: list[int | None] = []
     for at, t in enumerate(listed.t):
         shown = [p.scale * t + p.offset for p in pieces if p.start <= t < p.end]
+        if not shown:
+            found.append(NOT_THERE)
+            continue
         taken = np.zeros(len(clip), np.bool_)
         for instant in shown:
             taken |= abs(clip.t - instant) <= INSTANT

@@ -39,9 +39,9 @@ class Measured:
 
     outcome: as if the original were all that is listed (vPDQ: `matched` by its usual 80 % of the clip's
     frames, `review` by a single frame); of: listed frames that are in the clip; share: of those, found;
-    near: of those, with a frame of the clip within the distance, by plain NumPy; at_instants: bits to
-    each listed frame where the clip shows it, None where no frame was taken; copy: decades of evidence;
-    frames: looked at, good ones; others: by relation; earlier: the cost was measured in another run.
+    near: of those, with a frame of the clip within the distance, by plain NumPy; at_instants: of
+    `frames`, for each listed frame; copy: decades of evidence; frames: looked at, good ones; others: by
+    relation; earlier: the cost was measured in another run.
     """
 
     clip: str

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 
-from recall import report
+from recall import figures
 from recall.measuring import METHODS, VPDQ, Measured
 
 _WIDTH, _HEIGHT = 760, 430
@@ -47,7 +47,7 @@ _STYLE = """
 
 def recall_against_cost(rows: Sequence[Measured]) -> str:
     """Along: core-seconds as a share of vPDQ's; up: clips found, and listed frames found."""
-    shown = [one for method in METHODS if (one := report.accepted(rows, method))]
+    shown = [one for method in METHODS if (one := figures.accepted(rows, method))]
     costs = {one.method: one.cost.ratio for one in shown}
     points = [(one, share) for one in shown if (share := costs[one.method])]
     if not points:
@@ -62,7 +62,7 @@ def recall_against_cost(rows: Sequence[Measured]) -> str:
         return _BOTTOM - (_BOTTOM - _TOP) * share
 
     clips = max(one.found.clips for one, _ in points)
-    videos = len({row.source for row in report.everyday(rows, points[0][0].method)})
+    videos = len({row.source for row in figures.everyday(rows, points[0][0].method)})
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img">',
         f"<title>Recall against cost: {_described(points)}</title>",
@@ -72,10 +72,10 @@ def recall_against_cost(rows: Sequence[Measured]) -> str:
         _text(20, 48, f"Ten everyday edits of {videos} videos, {clips} clips, listed by vPDQ at 1 frame/s",
               "small"),
     ]  # fmt: skip
-    corner = across(report.MOST_COST)
+    corner = across(figures.MOST_COST)
     parts.append(
         f'<rect class="asked" x="{_LEFT}" y="{up(1):.1f}" width="{corner - _LEFT:.1f}" '
-        f'height="{up(report.LEAST_SHARE) - up(1):.1f}"/>'
+        f'height="{up(figures.LEAST_SHARE) - up(1):.1f}"/>'
     )
     for share in (0, 0.2, 0.4, 0.6, 0.8, 1):
         y = up(share)
@@ -97,7 +97,7 @@ def recall_against_cost(rows: Sequence[Measured]) -> str:
 
 
 def _point(
-    one: report.Accepted,
+    one: figures.Accepted,
     x: float,
     up: Callable[[float], float],
     labels: list[tuple[float, float]],
@@ -128,12 +128,12 @@ def _legend() -> list[str]:
         f'<circle class="ours" cx="130" cy="{y - 4}" r="4"/>',
         _text(140, y, "mean share of the listed frames found", "small"),
         f'<rect class="asked" x="386" y="{y - 11}" width="18" height="12"/>',
-        _text(410, y, f"asked for: {report.LEAST_SHARE:.0%} and more at {report.MOST_COST:g} "
+        _text(410, y, f"asked for: {figures.LEAST_SHARE:.0%} and more at {figures.MOST_COST:g} "
               "of the cost and less", "small"),
     ]  # fmt: skip
 
 
-def _described(points: Sequence[tuple[report.Accepted, float]]) -> str:
+def _described(points: Sequence[tuple[figures.Accepted, float]]) -> str:
     return "; ".join(
         f"{_TITLES[one.method]}: {one.found.found} of {one.found.clips} clips, "
         f"{one.found.share:.2f} of the frames, cost {share:.2f}"

@@ -1,119 +1,29 @@
-"""Results as text and as JSON: what is found of every edit, false alarms, cost, the acceptance figures."""
+"""Results as text and as JSON."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass
-from statistics import fmean
+from dataclasses import asdict
 from typing import Any
 
+from hashmatch.matching.alignment import REACH
 from recall.edits import EDITS, UNEDITED
+from recall.figures import (
+    EVERYDAY,
+    LEAST_FOUND,
+    LEAST_SHARE,
+    MOST_COST,
+    accepted,
+    alarms,
+    cost,
+    found,
+    of,
+)
+from recall.frames import INSTANT, NOT_THERE
+from recall.listing import DISTANCE
 from recall.measuring import VPDQ, Measured
 from recall.scenes import Relation
 from recall.subjects import ROOM_EDITS, Kind, LeftOut
-
-EVERYDAY = tuple(edit.name for edit in EDITS.values() if edit.everyday)
-# Of the ten everyday edits.
-LEAST_FOUND, LEAST_SHARE, MOST_COST = 0.98, 0.90, 0.6
-
-
-@dataclass(frozen=True)
-class Found:
-    """Of some clips by one method: how many, of them found, `matched` alone, mean share of the
-    listed frames found."""
-
-    clips: int
-    found: int
-    matched: int
-    share: float
-
-
-@dataclass(frozen=True)
-class Cost:
-    """Of the same clips: core-seconds, and vPDQ's; earlier: how many of those are of another run."""
-
-    seconds: float
-    vpdq_seconds: float | None
-    earlier: int
-
-    @property
-    def ratio(self) -> float | None:
-        return self.seconds / self.vpdq_seconds if self.vpdq_seconds else None
-
-
-@dataclass(frozen=True)
-class Accepted:
-    """The acceptance figures of one method: `found` and `cost` of the everyday edits, false alarms of
-    all clips."""
-
-    method: str
-    found: Found
-    cost: Cost
-    false_alarms: int
-
-    @property
-    def passed(self) -> bool:
-        of = self.found
-        return (
-            of.found >= LEAST_FOUND * of.clips
-            and of.share >= LEAST_SHARE
-            and self.false_alarms == 0
-            and self.cost.ratio is not None
-            and self.cost.ratio <= MOST_COST
-        )
-
-
-def of(rows: Iterable[Measured], method: str, edits: Sequence[str], kind: Kind) -> list[Measured]:
-    """Those that count: of listed videos, with something of them in the clip."""
-    return [r for r in rows if r.method == method and r.edit in edits and r.kind == kind and r.of]
-
-
-def found(rows: Sequence[Measured]) -> Found | None:
-    if not rows:
-        return None
-    return Found(
-        len(rows),
-        sum(row.found for row in rows),
-        sum(row.matched for row in rows),
-        fmean(row.share for row in rows),
-    )
-
-
-def cost(rows: Iterable[Measured], some: Sequence[Measured]) -> Cost:
-    """Of `some`, beside vPDQ's of the same clips among all rows."""
-    clips = {row.clip for row in some}
-    reference = [row for row in rows if row.method == VPDQ and row.clip in clips]
-    complete = len(reference) == len(some)
-    return Cost(
-        sum(row.cpu_seconds for row in some),
-        sum(row.cpu_seconds for row in reference) if complete else None,
-        sum(row.earlier for row in reference),
-    )
-
-
-def alarms(rows: Iterable[Measured], method: str, relation: Relation) -> tuple[int, int, int]:
-    """Pairs of a clip and a listed video of that relation: compared, `matched`, for review."""
-    pairs = [row.others[relation.value] for row in rows if row.method == method]
-    return (
-        sum(one.compared for one in pairs),
-        sum(len(one.matched) for one in pairs),
-        sum(len(one.review) for one in pairs),
-    )
-
-
-def everyday(rows: Iterable[Measured], method: str) -> list[Measured]:
-    """What the acceptance figures are taken from."""
-    return of(rows, method, EVERYDAY, Kind.MEDIA)
-
-
-def accepted(rows: Sequence[Measured], method: str) -> Accepted | None:
-    """None where no everyday edit was looked at."""
-    counted = everyday(rows, method)
-    what = found(counted)
-    if what is None:
-        return None
-    _, matched, review = alarms(rows, method, Relation.UNRELATED)
-    return Accepted(method, what, cost(rows, counted), matched + review)
 
 
 def as_json(
@@ -135,7 +45,7 @@ def as_json(
 def text(
     rows: Sequence[Measured], unrelated: dict[str, Any] | None, left_out: Sequence[LeftOut]
 ) -> str:
-    parts = [_recall(rows), _false_alarms(rows), _costs(rows)]
+    parts = [_recall(rows), _instants(rows), _false_alarms(rows), _costs(rows)]
     if unrelated is not None:
         parts.append(_distances(unrelated))
     if left_out:
@@ -183,6 +93,31 @@ def _recall(rows: Sequence[Measured]) -> str:
         "vPDQ: any frame within 31 bits (80 % of the clip's frames)."
     )
     return "\n".join([about, "", *_lines(rows, "edit, clips", lines)])
+
+
+def _instants(rows: Sequence[Measured]) -> str:
+    """Why frames are missed: not looked at when it matters, or looked at and too far."""
+
+    def cell(name: str) -> Callable[[str], str]:
+        def said(method: str) -> str:
+            some = of(rows, method, [name], Kind.MEDIA)
+            bits = [one for row in some for one in row.at_instants if one is not NOT_THERE]
+            if not bits:
+                return ""
+            taken = [one for one in bits if one is not None]
+            near = sum(one <= DISTANCE for one in taken)
+            reach = sum(one <= REACH for one in taken) - near
+            parts = near, reach, len(taken) - near - reach, len(bits) - len(taken)
+            return " ".join(f"{part / len(bits):4.0%}" for part in parts)
+
+        return said
+
+    lines = [(edit.title, cell(edit.name)) for edit in (*EDITS.values(), UNEDITED)]
+    about = (
+        f"Listed frames at the instants where the edit shows them, give or take {INSTANT} s: within "
+        f"{DISTANCE} bits, within {REACH},\nfurther, no frame taken:"
+    )
+    return "\n".join([about, "", *_lines(rows, "edit", lines)])
 
 
 def _false_alarms(rows: Sequence[Measured]) -> str:

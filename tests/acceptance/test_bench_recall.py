@@ -17,6 +17,8 @@ from tests.drawn import write_clip
 
 BENCH = Path(__file__).resolve().parents[2] / "scripts" / "bench_recall"
 SECONDS = 6
+# In place of bits, for a listed frame that is not in the edit.
+NOT_THERE = -1
 # What stands in for the reference package: drawn frames of quality 100 at whole seconds, hashed by pdqhash.
 STAND_IN = '''
 """vPDQ's interface, one frame a second, by OpenCV and pdqhash."""
@@ -67,15 +69,21 @@ def bench(folder: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
 def results(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Any]:
     folder = tmp_path_factory.mktemp("recall")
     media = folder / "media"
-    media.mkdir()
-    for name, seed in (("one", 1), ("two", 2)):
-        write_clip(media / f"{name}.mp4", seconds=SECONDS, fps=10, width=160, height=120, seed=seed)
+    room = folder / "rooms" / "kitchen"
+    for path, seed in {
+        media / "one.mp4": 1,
+        media / "two.mp4": 2,
+        room / "morning.mp4": 3,
+        room / "evening.mp4": 4,
+    }.items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_clip(path, seconds=SECONDS, fps=10, width=160, height=120, seed=seed)
     (media / "broken.mp4").write_bytes(b"no video" * 100)
     out = folder / "out.json"
     picture = folder / "out.svg"
     done = bench(
-        folder, "--media", media, "--drawn", 0, "--drawn-rooms", 0, "--edits", "trim,mirror",
-        "--json", out, "--picture", picture,
+        folder, "--media", media, "--drawn", 0, "--drawn-rooms", 0,
+        "--rooms", room.parent, "--edits", "trim,mirror", "--json", out, "--picture", picture,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     return {"text": done.stdout, "svg": picture.read_text(), **json.loads(out.read_text())}
@@ -86,13 +94,14 @@ def rows(results: Mapping[str, Any], **wanted: str) -> list[dict[str, Any]]:
 
 
 def test_every_edit_of_every_video_is_looked_at_by_every_method(results: Mapping[str, Any]) -> None:
-    seen = {(row["source"], row["edit"], row["method"]) for row in results["rows"]}
-    assert len(results["rows"]) == len(seen) == 2 * 2 * 4
+    seen = {(r["source"], r["edit"], r["method"]) for r in rows(results, kind="media")}
+    assert len(rows(results, kind="media")) == len(seen) == 2 * 2 * 4
 
 
 def test_listed_frames_that_an_edit_cut_away_are_not_asked_for(results: Mapping[str, Any]) -> None:
     for row in rows(results, edit="trim"):
         assert (row["listed"], row["of"]) == (SECONDS, SECONDS - 2)
+        assert [bits == NOT_THERE for bits in row["at_instants"]] == [True] * 2 + [False] * 4
     for row in rows(results, edit="mirror"):
         assert (row["listed"], row["of"]) == (SECONDS, SECONDS)
 
@@ -104,27 +113,38 @@ def test_a_mirrored_copy_is_found_here_and_not_by_the_reference(results: Mapping
         assert (row["outcome"], row["share"]) == ("clean", 0.0)
 
 
-def test_the_other_video_is_compared_and_not_found(results: Mapping[str, Any]) -> None:
+def test_all_other_videos_are_compared_and_none_is_found(results: Mapping[str, Any]) -> None:
     for row in results["rows"]:
-        assert row["others"]["unrelated"] == {"compared": 1, "matched": [], "review": []}
+        room = 1 if row["kind"] == "room" else 0
+        none = {"matched": [], "review": []}
+        assert row["others"]["unrelated"] == none | {"compared": 3 - room}
+        assert row["others"]["same room"] == none | {"compared": room}
+
+
+def test_a_room_is_looked_at_as_it_is_and_edited(results: Mapping[str, Any]) -> None:
+    seen = [(row["source"], row["edit"]) for row in rows(results, kind="room", method="vpdq")]
+    expected = [(name, edit) for name in ("evening", "morning") for edit in ("plain", "mirror")]
+    assert sorted(seen) == sorted(expected)
 
 
 def test_the_acceptance_figures_are_those_of_the_rows(results: Mapping[str, Any]) -> None:
     by_method = {one["method"]: one for one in results["everyday"]}
     for method, said in by_method.items():
-        of = rows(results, method=method)
+        of = rows(results, method=method, kind="media")
         assert said["found"]["clips"] == len(of) == 4
         assert said["found"]["share"] == pytest.approx(sum(row["share"] for row in of) / 4)
         assert said["false_alarms"] == 0
-        costs = [sum(r["cpu_seconds"] for r in rows(results, method=m)) for m in (method, "vpdq")]
-        assert said["cost_ratio"] == pytest.approx(costs[0] / costs[1])
+        reference = rows(results, method="vpdq", kind="media")
+        spent, beside = (sum(row["cpu_seconds"] for row in some) for some in (of, reference))
+        assert said["cost_ratio"] == pytest.approx(spent / beside)
     assert by_method["every"]["found"]["found"] == 4
 
 
 def test_all_pairs_of_unrelated_frames_are_counted(results: Mapping[str, Any]) -> None:
-    hashed = sum(row["frames"] for row in rows(results, method="reference"))
-    # Each with its mirror image, beside each listed frame of the other video.
-    assert results["unrelated"]["pairs"] == hashed * 2 * SECONDS
+    looked = rows(results, method="reference")
+    pairs = sum(row["frames"] * row["others"]["unrelated"]["compared"] for row in looked)
+    # Each with its mirror image, beside each listed frame of the other videos.
+    assert results["unrelated"]["pairs"] == pairs * 2 * SECONDS
 
 
 def test_a_video_that_cannot_be_read_is_named_and_the_rest_is_measured(
