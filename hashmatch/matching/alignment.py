@@ -45,7 +45,7 @@ MOMENT = 2.0
 # Times a line is fitted to its pairs, and pairs found for the line. More move nothing.
 FITS = 4
 # Pairs that make a segment, and segments of one entry in one variant.
-LEAST_PAIRS = 3
+LEAST_PAIRS = 2
 MOST_SEGMENTS = 8
 # A listed frame that should be there and is not, against one that is.
 MISS = 0.5

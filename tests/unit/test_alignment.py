@@ -180,10 +180,10 @@ def test_unrelated_videos_have_no_segment() -> None:
     assert not seen(film(9), 30, played(film(10), 0, 30))
 
 
-def test_a_few_agreeing_frames_are_needed() -> None:
-    video = film(11)
-    clip = [*played(video, 4.9, 6.1), *played(film(12), 0, 10, at=2)]
-    assert LEAST_PAIRS == 3
+def test_one_frame_agrees_with_any_line_so_it_is_no_segment() -> None:
+    video = film(11, pace=120)
+    clip = [*played(video, 4.95, 5.05), *played(film(12), 0, 10, at=2)]
+    assert LEAST_PAIRS == 2
     assert not seen(video, 30, clip)
 
 
@@ -209,7 +209,7 @@ def test_a_still_clip_shown_as_one_run_is_paired_for_all_its_time() -> None:
 @settings(deadline=None, max_examples=30)
 @given(st.data())
 def test_whatever_the_distances_what_is_said_is_in_range(data: st.DataObject) -> None:
-    m, n = data.draw(st.integers(3, 12)), data.draw(st.integers(1, 30))
+    m, n = data.draw(st.integers(2, 12)), data.draw(st.integers(1, 30))
     random = np.random.default_rng(data.draw(st.integers(0, 10**6)))
     table = random.integers(0, data.draw(st.sampled_from([2, 66, 256])), (m, n)).astype(np.uint8)
     own = random.integers(0, 256, (m, m)).astype(np.uint8)
