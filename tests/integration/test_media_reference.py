@@ -121,7 +121,7 @@ def test_the_rgb_picture_that_the_reference_hashed_has_its_bits(name: str, media
                 apart.append(int(np.bitwise_count(hashed.bits[0] ^ reference.bits[seen]).sum()))
             seen += 1
     assert decoder.returncode == 0
-    # The reference adds up luma in float32 here, `pdqhash` and pdq_rgb in float64.
+    # All but a frame of one video, which is one byte of its hash off; why is not known.
     assert np.percentile(apart, 99) == 0
     assert max(apart) <= 2
     assert seen == len(reference.bits)
