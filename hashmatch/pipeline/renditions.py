@@ -40,7 +40,8 @@ from hashmatch.model import (
     Sampling,
     Verdict,
 )
-from hashmatch.pipeline.scan import Scanned, Scanner, compare, unread, verdict_of
+from hashmatch.pipeline.judging import compare, verdict_of
+from hashmatch.pipeline.scan import Scanned, Scanner, unread
 
 # Seconds by which the durations of renditions may differ: their last frames and audio end as their frame
 # rates and codecs have it. Keyframes of a glance. Bits by which a keyframe may differ from what was

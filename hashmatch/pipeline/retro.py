@@ -36,8 +36,9 @@ from hashmatch.matching.policy import Breaker
 from hashmatch.model import Fingerprint, Json, Orientations, Outcome, Reason, Verdict
 from hashmatch.pipeline import canary
 from hashmatch.pipeline.job import Job, now
+from hashmatch.pipeline.judging import judge
 from hashmatch.pipeline.record import Recorder
-from hashmatch.pipeline.scan import Scanned, judge
+from hashmatch.pipeline.scan import Scanned
 from hashmatch.pipeline.sifting import Sifted, Sifting
 from hashmatch.pipeline.stop import Stop
 from hashmatch.pipeline.turns import Progress

@@ -37,12 +37,12 @@ from hashmatch.matching.policy import Breaker
 from hashmatch.model import Json, Outcome
 from hashmatch.pipeline.engine import Engine
 from hashmatch.pipeline.job import Job, now
+from hashmatch.pipeline.judging import rules
 from hashmatch.pipeline.listsets import compile_lists
 from hashmatch.pipeline.liststate import ListState, fresh_lists
 from hashmatch.pipeline.plan import Plan, Selection, plan_listing, plan_stored
 from hashmatch.pipeline.record import Recorder
 from hashmatch.pipeline.retro import Retro
-from hashmatch.pipeline.scan import rules
 from hashmatch.pipeline.stop import Stop
 from hashmatch.pipeline.turns import Progress, Turns
 from hashmatch.pipeline.worker import open_worker

@@ -11,7 +11,6 @@ for its digests and for all evidence, anything else because more may be seen.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from hashmatch.clips.ranges import open_ranges
@@ -20,11 +19,9 @@ from hashmatch.clips.store import ObjectChanged, ObjectDenied, ObjectNotFound, S
 from hashmatch.config import Settings
 from hashmatch.errors import HashmatchError, StorageError
 from hashmatch.matching.listset import ListSet
-from hashmatch.matching.policy import Rules, decide
 from hashmatch.model import (
     Clip,
     Fingerprint,
-    Match,
     Orientations,
     Outcome,
     Reason,
@@ -33,6 +30,7 @@ from hashmatch.model import (
 )
 from hashmatch.pipeline import canary
 from hashmatch.pipeline.fingerprint import Fingerprinter
+from hashmatch.pipeline.judging import compare, judge
 
 # Of a smaller clip the parts would be most of it, and their requests cost more than the rest.
 LEAST_TO_READ_IN_PARTS = 1 << 20
@@ -193,47 +191,3 @@ def _why(error: StorageError) -> Reason:
             return Reason.STORAGE_DENIED
         case _:
             return Reason.STORAGE_ERROR
-
-
-def judge(
-    fingerprint: Fingerprint,
-    lists: ListSet,
-    settings: Settings,
-    orientations: Orientations = Orientations.MIRRORED,
-) -> Verdict:
-    """The one outcome of a fingerprint, fresh or stored, against the active lists."""
-    found = compare(fingerprint, lists, settings, orientations)
-    return verdict_of(fingerprint, found, settings)
-
-
-def verdict_of(fingerprint: Fingerprint, found: Iterable[Match], settings: Settings) -> Verdict:
-    """The one outcome of a fingerprint of which `found` was found on the active lists."""
-    return decide(
-        fingerprint,
-        [match for match in found if match.list != canary.LIST],
-        rules(settings),
-        min_coverage=settings.decode.min_coverage,
-        quality=settings.match.quality,
-    )
-
-
-def compare(
-    fingerprint: Fingerprint,
-    lists: ListSet,
-    settings: Settings,
-    orientations: Orientations = Orientations.MIRRORED,
-) -> tuple[Match, ...]:
-    """What of the lists is in a fingerprint, the canary's list among them."""
-    asked = settings.match
-    return lists.match(
-        fingerprint,
-        distance=asked.distance,
-        quality=asked.quality,
-        review_score=asked.review_score,
-        orientations=orientations,
-    )
-
-
-def rules(settings: Settings) -> Rules:
-    """What the settings say needs no second look."""
-    return Rules(settings.match.min_frames, settings.match.copy_score)

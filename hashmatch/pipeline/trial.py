@@ -21,7 +21,7 @@ from hashmatch.lists.trust import TrialResult
 from hashmatch.matching.listset import ListSet
 from hashmatch.matching.policy import conclusive
 from hashmatch.pipeline import canary
-from hashmatch.pipeline.scan import compare, rules
+from hashmatch.pipeline.judging import compare, rules
 from hashmatch.pipeline.sifting import Sifting
 
 logger = logging.getLogger(__name__)

@@ -22,7 +22,7 @@ from hashmatch.matching.listset import ListSet
 from hashmatch.matching.policy import conclusive, decide
 from hashmatch.model import Algorithm, Fingerprint, Match, Outcome, Sampling
 from hashmatch.pipeline.fingerprint import Fingerprinter
-from hashmatch.pipeline.scan import compare, rules
+from hashmatch.pipeline.judging import compare, rules
 from recall.listing import TimedHashes
 from recall.processor import cpu_seconds
 

@@ -23,7 +23,7 @@ from hashmatch.lists.activation import deactivate, rollback, set_policy
 from hashmatch.lists.disabled import disable, enable
 from hashmatch.matching.sieve import Sieve
 from hashmatch.model import Action, Algorithm, Outcome, Reason
-from hashmatch.pipeline.scan import judge
+from hashmatch.pipeline.judging import judge
 from hashmatch.pipeline.trial import trial
 
 OLD, NEW, OTHER = drawn(1), drawn(2), drawn(3)
