@@ -3,28 +3,24 @@
 A run plans (`take_listing` puts listed clips into shards of work), leases shards to workers, and ends
 each clip's turn with `finish`. A clip is due while its newest version has no outcome, so work that a
 killed run left behind is found again by the next listing, and work it finished is not. Clips that are
-renditions of one clip (`gather_renditions`) share a shard and a turn.
+renditions of one clip (`db.renditions`) share a shard and a turn.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, case, delete, func, insert, literal, select, update
+from sqlalchemy import ColumnElement, delete, func, insert, select, update
 from sqlalchemy.orm import Session
 
-from hashmatch.db.schema import ClipRow, FingerprintRow, ShardRow, WorkRow
+from hashmatch.db.schema import ClipRow, ShardRow, WorkRow
 from hashmatch.model import Clip, Digests, Metadata, Outcome, Reason, Rendition, Verdict
 
 LONGEST_WAIT = timedelta(days=1)
-
-# No platform makes so many of one clip: then the pattern fits what are not renditions.
-MOST_RENDITIONS = 32
-
-_UNSHARDED = -1  # renditions, until all of them are listed
+UNSHARDED = -1  # the shard of renditions, until all of them are listed
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,16 +62,6 @@ class Turn:
     @property
     def clips(self) -> tuple[Clip, ...]:
         return tuple(task.clip for task in self.tasks)
-
-
-@dataclass(frozen=True, slots=True)
-class Gathered:
-    """added: renditions planned because another one of their clip is; siblings: planned renditions
-    beyond the first of each clip; oversized: clips in groups too large to be renditions of one."""
-
-    added: int = 0
-    siblings: int = 0
-    oversized: int = 0
 
 
 def is_due(row: ClipRow, now: datetime) -> bool:
@@ -148,88 +134,12 @@ def take_listing(
                 {
                     "run_id": run_id,
                     "clip_id": row.id,
-                    "shard": _UNSHARDED if row.rendition_of else (planned + n) // shard_size,
+                    "shard": UNSHARDED if row.rendition_of else (planned + n) // shard_size,
                 }
                 for n, row in enumerate(due)
             ],
         )
     return len(due)
-
-
-def gather_renditions(session: Session, run_id: str, *, shard_size: int, planned: int) -> Gathered:
-    """Plan all listed renditions of every clip of which one is planned, and put them together.
-
-    To be called when everything is listed, which is in no particular order: so the database groups
-    them, however many there are.
-    """
-    ours = (WorkRow.run_id == run_id, WorkRow.shard == _UNSHARDED)
-    if not session.scalar(select(WorkRow.id).where(*ours).limit(1)):
-        return Gathered()
-    oversized = _ungroup_oversized(session, run_id)
-    touched = (
-        select(ClipRow.rendition_of)
-        .join(WorkRow, WorkRow.clip_id == ClipRow.id)
-        .where(*ours, ClipRow.rendition_of.is_not(None))
-    )
-    taken = select(WorkRow.clip_id).where(*ours)
-    added = select(
-        literal(run_id), ClipRow.id, literal(_UNSHARDED), literal("waiting"), literal(0)
-    ).where(
-        ClipRow.listed_run == run_id,
-        ClipRow.rendition_of.in_(touched),
-        ClipRow.id.not_in(taken),
-    )
-    before = _count(session, run_id)
-    session.execute(
-        insert(WorkRow).from_select(["run_id", "clip_id", "shard", "state", "deaths"], added)
-    )
-    renditions, clips = session.execute(
-        select(func.count(ClipRow.rendition_of), func.count(ClipRow.rendition_of.distinct()))
-        .join(WorkRow, WorkRow.clip_id == ClipRow.id)
-        .where(*ours)
-    ).one()
-    _shard_renditions(session, run_id, shard_size, -(-planned // shard_size))
-    return Gathered(_count(session, run_id) - before, renditions - clips, oversized)
-
-
-def _ungroup_oversized(session: Session, run_id: str) -> int:
-    listed = (ClipRow.listed_run == run_id, ClipRow.rendition_of.is_not(None))
-    large = (
-        select(ClipRow.rendition_of)
-        .where(*listed)
-        .group_by(ClipRow.rendition_of)
-        .having(func.count() > MOST_RENDITIONS)
-    )
-    oversized = (*listed, ClipRow.rendition_of.in_(large))
-    count = session.scalar(select(func.count()).select_from(ClipRow).where(*oversized)) or 0
-    if count:
-        session.execute(
-            update(ClipRow)
-            .where(*oversized)
-            .values(rendition_of=None, height=None)
-            .execution_options(synchronize_session=False)
-        )
-    return count
-
-
-def _shard_renditions(session: Session, run_id: str, shard_size: int, first_shard: int) -> None:
-    """Shards of about `shard_size`, from `first_shard` on, that part no renditions of one clip."""
-    place = func.row_number().over(order_by=(ClipRow.rendition_of, ClipRow.id))
-    work = (
-        select(WorkRow.id, ClipRow.rendition_of, place.label("place"))
-        .join(ClipRow, WorkRow.clip_id == ClipRow.id)
-        .where(WorkRow.run_id == run_id, WorkRow.shard == _UNSHARDED)
-        .subquery()
-    )
-    group = func.min(work.c.place).over(partition_by=work.c.rendition_of)
-    start = case((work.c.rendition_of.is_(None), work.c.place), else_=group)
-    shards = select(work.c.id, (first_shard + (start - 1) // shard_size).label("shard")).subquery()
-    session.execute(
-        update(WorkRow)
-        .where(WorkRow.id == shards.c.id)
-        .values(shard=shards.c.shard)
-        .execution_options(synchronize_session=False)
-    )
 
 
 def take_found(session: Session, run_id: str, clips: Sequence[int], shard: int) -> list[Task]:
@@ -282,66 +192,6 @@ def lease_shard(session: Session, run_id: str, worker: str, now: datetime) -> li
     return [Task(work.id, clip.id, as_clip(clip), work.deaths) for work, clip in rows]
 
 
-def turns_of(tasks: Iterable[Task], *, alone: int) -> list[Turn]:
-    """The turns of leased clips: renditions of one clip take theirs together.
-
-    alone: deaths of its workers after which a clip is looked at by itself, so that one rendition that
-    takes workers with it does not keep the others from being seen.
-    """
-    turns: dict[int | str, list[Task]] = {}
-    for task in tasks:
-        together = task.clip.rendition is not None and task.deaths < alone
-        name = task.clip.rendition.of if task.clip.rendition and together else task.clip_id
-        turns.setdefault(name, []).append(task)
-    return [Turn(tuple(turn)) for turn in turns.values()]
-
-
-def siblings(session: Session, clip_id: int) -> list[int]:
-    """The other renditions of a clip that the ledger knows, whether storage still has them or not."""
-    mine = select(ClipRow.rendition_of).where(ClipRow.id == clip_id).scalar_subquery()
-    query = select(ClipRow.id).where(ClipRow.rendition_of == mine, ClipRow.id != clip_id)
-    return list(session.scalars(query.order_by(ClipRow.id)))
-
-
-def remembered(session: Session, turn: Turn) -> tuple[Digests, ...]:
-    """The digests of the renditions that are not in the turn, as they were last read."""
-    rendition = turn.tasks[0].clip.rendition
-    if rendition is None:
-        return ()
-    query = (
-        select(FingerprintRow.md5, FingerprintRow.sha1, FingerprintRow.sha256)
-        .join(ClipRow, FingerprintRow.clip_id == ClipRow.id)
-        .where(
-            ClipRow.rendition_of == rendition.of,
-            ClipRow.id.not_in(_clip_ids(turn.tasks)),
-        )
-        .distinct()
-        .order_by(FingerprintRow.sha256)
-    )
-    return tuple(
-        Digests(md5, sha1, sha256)
-        for md5, sha1, sha256 in session.execute(query)
-        if md5 is not None and sha1 is not None and sha256 is not None
-    )
-
-
-def doubt_siblings(session: Session, tasks: Sequence[Task], now: datetime) -> None:
-    """Make the renditions due that a match of these clips did not reach, should they be listed."""
-    rendition = tasks[0].clip.rendition
-    if rendition is None:
-        return
-    session.execute(
-        update(ClipRow)
-        .where(ClipRow.rendition_of == rendition.of, ClipRow.id.not_in(_clip_ids(tasks)))
-        .values(retry_at=now)
-        .execution_options(synchronize_session=False)
-    )
-
-
-def _clip_ids(tasks: Sequence[Task]) -> list[int]:
-    return [task.clip_id for task in tasks]
-
-
 def give_back(session: Session, task: Task) -> None:
     """Put a leased clip back after its worker died on it."""
     row = session.get_one(WorkRow, task.work_id)
@@ -351,7 +201,7 @@ def give_back(session: Session, task: Task) -> None:
 
 def drop_unfinished(session: Session, run_id: str) -> int:
     """Take what has no outcome out of a run that ends; the next listing finds it again."""
-    left = _count(session, run_id, WorkRow.state != "done")
+    left = count(session, run_id, WorkRow.state != "done")
     session.execute(
         delete(WorkRow)
         .where(WorkRow.run_id == run_id, WorkRow.state != "done")
@@ -439,7 +289,7 @@ def outcomes(session: Session, run_id: str) -> dict[Outcome, int]:
 
 def unfinished(session: Session, run_id: str) -> int:
     """How many clips of a run have no outcome yet."""
-    return _count(session, run_id, WorkRow.state != "done")
+    return count(session, run_id, WorkRow.state != "done")
 
 
 def unscannable_by_reason(session: Session, run_id: str) -> dict[str, int]:
@@ -462,7 +312,7 @@ def scanned_clips(session: Session) -> int:
 
 def seen_by_rendition(session: Session, run_id: str) -> int:
     """How many clips of a run were not decoded, because another rendition of theirs was."""
-    return _count(session, run_id, WorkRow.seen_by.is_not(None))
+    return count(session, run_id, WorkRow.seen_by.is_not(None))
 
 
 def behind(session: Session, list_set: str) -> int:
@@ -487,6 +337,7 @@ def as_clip(row: ClipRow) -> Clip:
     return Clip(row.key, row.etag, row.size, row.modified, about, rendition)
 
 
-def _count(session: Session, run_id: str, *conditions: ColumnElement[bool]) -> int:
+def count(session: Session, run_id: str, *conditions: ColumnElement[bool]) -> int:
+    """How many clips of a run are so."""
     query = select(func.count()).select_from(WorkRow).where(WorkRow.run_id == run_id, *conditions)
     return session.scalar(query) or 0

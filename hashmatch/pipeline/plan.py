@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from hashmatch.db import ledger
+from hashmatch.db import ledger, renditions
 from hashmatch.db.schema import RunRow
 from hashmatch.db.session import Database
 from hashmatch.model import Clip, Orientations
@@ -107,7 +107,9 @@ def plan_listing(
             )
         listed += len(page) - len(beside)
     with db.write() as session:
-        found = ledger.gather_renditions(session, run_id, shard_size=shard_size, planned=planned)
+        found = renditions.gather_renditions(
+            session, run_id, shard_size=shard_size, planned=planned
+        )
     planned += found.added
     if selection.force:
         listed += found.added  # all that were asked for were planned, so these were not

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from hashmatch.audit import log
 from hashmatch.audit.names import KeyedNames
 from hashmatch.custody.case import Custody
-from hashmatch.db import fingerprints, ledger
+from hashmatch.db import fingerprints, ledger, renditions
 from hashmatch.db.ledger import Retry, Task, Turn
 from hashmatch.db.schema import MatchRow
 from hashmatch.model import Fingerprint, Json, Match, Outcome
@@ -42,7 +42,7 @@ class Recorder:
                 )
             cases.append(self._record(session, task, look, now, self.retry, taken))
         if taken:
-            ledger.doubt_siblings(session, turn.tasks, now)
+            renditions.doubt_siblings(session, turn.tasks, now)
         return cases
 
     def compared(
@@ -60,7 +60,7 @@ class Recorder:
         """
         case = self._record(session, task, scanned, now, None, (), due=incomplete)
         if case is not None:
-            ledger.doubt_siblings(session, (task,), now)
+            renditions.doubt_siblings(session, (task,), now)
         return case
 
     def _case(self, task: Task, scanned: Scanned) -> str:

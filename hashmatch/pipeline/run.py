@@ -27,7 +27,7 @@ from hashmatch import __version__
 from hashmatch.audit import log
 from hashmatch.clips.discover import Discovery
 from hashmatch.custody import record
-from hashmatch.db import ledger
+from hashmatch.db import ledger, renditions
 from hashmatch.db.ledger import Retry
 from hashmatch.db.schema import RunRow
 from hashmatch.errors import CanaryFailed, HashmatchError, RunBroken
@@ -172,7 +172,7 @@ class _Run:
         if plan.oversized:
             listing.problems.append(
                 f"{plan.oversized} clips fit clips.renditions in groups of more than "
-                f"{ledger.MOST_RENDITIONS}: each is looked at by itself; correct the pattern"
+                f"{renditions.MOST_RENDITIONS}: each is looked at by itself; correct the pattern"
             )
         if listing.problems:
             # Not their texts: those may name folders and clips.

@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
-from hashmatch.db import ledger
+from hashmatch.db import ledger, renditions
 from hashmatch.db.ledger import Task, Turn
 from hashmatch.matching.policy import Breaker
 from hashmatch.model import (
@@ -86,13 +86,13 @@ class Turns:
         if self.stop:
             return None
         if not self._turns and (first := self._next()):
-            self._turns.extend(ledger.turns_of([first, *self._queue], alone=DEATHS_OF_A_CLIP))
+            self._turns.extend(renditions.turns_of([first, *self._queue], alone=DEATHS_OF_A_CLIP))
             self._queue.clear()
         if not self._turns:
             return None
         turn = self._turns.popleft()
         with self.job.db.read() as session:
-            return replace(turn, remembered=ledger.remembered(session, turn))
+            return replace(turn, remembered=renditions.remembered(session, turn))
 
     def _record_turn(self, turn: Turn, scanned: tuple[Scanned, ...]) -> None:
         """Record a look at a clip, or at all renditions of one: all in one transaction."""

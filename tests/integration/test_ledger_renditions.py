@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from sqlalchemy import select
 
-from hashmatch.db import fingerprints, ledger
-from hashmatch.db.ledger import MOST_RENDITIONS, Gathered, Retry, Turn
+from hashmatch.db import fingerprints, ledger, renditions
+from hashmatch.db.ledger import Retry, Turn
+from hashmatch.db.renditions import MOST_RENDITIONS, Gathered
 from hashmatch.db.schema import ClipRow, RunRow, WorkRow
 from hashmatch.db.session import Database
 from hashmatch.model import (
@@ -65,7 +66,7 @@ def shards(db: Database, run: str) -> list[list[Turn]]:
             tasks = ledger.lease_shard(session, run, "w", NOW)
         if not tasks:
             return found
-        found.append(ledger.turns_of(tasks, alone=2))
+        found.append(renditions.turns_of(tasks, alone=2))
 
 
 def turns(db: Database, run: str) -> list[list[str]]:
@@ -258,15 +259,15 @@ def test_what_is_remembered_of_renditions_that_are_gone_goes_into_the_turn(db: D
     plan(db, "r2", [clip(A[0], "v2"), clip("a/480.mp4")])
     ((turn,),) = shards(db, "r2")
     with db.read() as session:
-        assert ledger.remembered(session, turn) == (Digests("2" * 32, "2" * 40, "2" * 64),)
+        assert renditions.remembered(session, turn) == (Digests("2" * 32, "2" * 40, "2" * 64),)
 
 
 def test_siblings_are_the_other_renditions_that_are_known(db: Database):
     plan(db, "r1", clips(*A, *B, "alone.mp4"))
     with db.read() as session:
         ids = {row.key: row.id for row in session.scalars(select(ClipRow))}
-        assert ledger.siblings(session, ids[A[1]]) == sorted([ids[A[0]], ids[A[2]]])
-        assert ledger.siblings(session, ids["alone.mp4"]) == []
+        assert renditions.siblings(session, ids[A[1]]) == sorted([ids[A[0]], ids[A[2]]])
+        assert renditions.siblings(session, ids["alone.mp4"]) == []
 
 
 def test_renditions_that_a_match_did_not_reach_are_due(db: Database):
@@ -277,7 +278,7 @@ def test_renditions_that_a_match_did_not_reach_are_due(db: Database):
         assert tasks == []
         rows = session.scalars(select(ClipRow).where(ClipRow.key == A[0])).all()
         task = ledger.Task(0, rows[0].id, ledger.as_clip(rows[0]))
-        ledger.doubt_siblings(session, (task,), NOW)
+        renditions.doubt_siblings(session, (task,), NOW)
     plan(db, "r2", clips(*A[1:], *B))
     assert turns(db, "r2") == [sorted(A[1:])]
 
@@ -299,4 +300,4 @@ def test_what_was_seen_by_another_rendition_is_counted(db: Database):
 def test_gathering_nothing_finds_nothing(db: Database):
     plan(db, "r1", clips("x.mp4"))
     with db.write() as session:
-        assert ledger.gather_renditions(session, "r1", shard_size=2, planned=1) == Gathered()
+        assert renditions.gather_renditions(session, "r1", shard_size=2, planned=1) == Gathered()
