@@ -38,8 +38,8 @@ BROKE_OFF = frozenset({Reason.TRUNCATED, Reason.TIME_LIMIT})
 SHARE_FROM_CLIPS = 20
 # A listed video of fewer frames is a few images: their order cannot say much.
 FEW_LISTED = 5
-# Nor can that of more frames that are fewer pictures: of a video in which nothing moves. This share
-# of its pictures, found in any order, is the video.
+# Where the order of a listed video cannot tell, because it is short or nothing moves in it, this
+# share of its different pictures, found in any order, is the video.
 COVERED = 0.5
 
 
@@ -83,9 +83,9 @@ def decide(
 def conclusive(match: Match, rules: Rules) -> bool:
     """This match alone makes a clip `matched`: the whole file, a copy, or enough of its frames.
 
-    The same room at another moment shares still frames with a listed video. So frames alone decide
-    for images, and for videos that are no more than a few images and are covered by half; for the
-    rest the order of what moves has to show that the clip is a copy.
+    The same room at another moment shares still frames with a listed video. So where the order of
+    what moves can tell, it has to show that the clip is a copy. Frames alone decide for images, for
+    videos of a few frames, and for those that cannot tell and are covered by half.
     """
     if match.action is not Action.QUARANTINE:
         return False
@@ -97,7 +97,7 @@ def conclusive(match: Match, rules: Rules) -> bool:
         return False
     if match.listed < FEW_LISTED:
         return True
-    return match.shows < FEW_LISTED and match.covered >= COVERED
+    return not match.telling and match.covered >= COVERED
 
 
 def _unseen(

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from hashmatch.matching.alignment import (
     LEAST_PAIRS,
+    MOMENT,
     REACH,
     SAME_PICTURE,
     Segment,
@@ -32,6 +33,10 @@ MOST_LISTED, FEWEST_LISTED = 1000, 50
 MOST_PAIRS = 1 << 24
 # Seconds, of clip and listed video. Longer ones are compared frame by frame only.
 LONGEST = 86_400.0
+# Different pictures of a listed video, and seconds, from which their order can tell a copy from another
+# moment of the same room: in a shorter one there is no other moment.
+LEAST_TELLING = 5
+SHORTEST_TELLING = 2 * MOMENT
 # Decades by which the alignment of a clip that shows something else must be unlikely, with all
 # hashes it was compared with taken into account: one in a million clips.
 LEAST_CHANCE = 6.0
@@ -42,9 +47,9 @@ class Compared(NamedTuple):
 
     listed: its frames that were compared; found: those with a frame of the clip within the list's
     distance, and those in a segment; shows: how many different pictures they are worth; covered: the
-    share of those that the former are, reached: that both are (0..1); variant: of the segments;
-    segments: the stretches that agree, the one with the most evidence first, without those that may
-    be chance; times: (listed,) of the listed frames, seconds.
+    share of those that the former are, reached: that both are (0..1); telling: as in `Match`; variant:
+    of the segments; segments: the stretches that agree, the one with the most evidence first, without
+    those that may be chance; times: (listed,) of the listed frames, seconds.
     """
 
     listed: int
@@ -52,6 +57,7 @@ class Compared(NamedTuple):
     shows: int
     covered: float
     reached: float
+    telling: bool
     variant: int
     segments: tuple[Segment, ...]
     times: NDArray[np.float64]
@@ -82,6 +88,7 @@ class Videos:
         long = max(times[-1] - times[0], self._runs.end[-1] - self._runs.start[0])
         pictures = _pictures(own)
         shows = math.ceil(pictures.sum())
+        telling = bool(shows >= LEAST_TELLING and times[-1] - times[0] >= SHORTEST_TELLING)
         covered = float(pictures[near].sum() / pictures.sum())
         best: tuple[float, int, tuple[Segment, ...], NDArray[np.bool_]] | None = None
         for variant in range(self._runs.variants):
@@ -97,19 +104,21 @@ class Videos:
                 segments = tuple(segment for segment, _ in sure)
                 best = (segments[0].copy, variant, segments, paired)
         if best is None:
-            return Compared(len(times), int(near.sum()), shows, covered, covered, 0, (), times)
+            return Compared(
+                len(times), int(near.sum()), shows, covered, covered, telling, 0, (), times
+            )
         _, variant, segments, paired = best
         found = near | paired
         reached = float(pictures[found].sum() / pictures.sum())
         return Compared(
-            len(times), int(found.sum()), shows, covered, reached, variant, segments, times
+            len(times), int(found.sum()), shows, covered, reached, telling, variant, segments, times
         )
 
     def glance(self, entry: int, *, quality: int) -> Compared | None:
         """As `look` without looking: how many listed frames there are, and none found."""
         times, _ = self._listed(entry, quality)
         n = len(times)
-        return Compared(n, 0, n, 0, 0, 0, (), times) if n >= LEAST_PAIRS else None
+        return Compared(n, 0, n, 0, 0, True, 0, (), times) if n >= LEAST_PAIRS else None
 
     def _listed(self, entry: int, quality: int) -> tuple[NDArray[np.float64], NDArray[np.uint64]]:
         """Times and bits of an entry's timed frames, in their order."""

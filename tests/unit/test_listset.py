@@ -307,6 +307,22 @@ def test_a_pose_that_comes_again_and_again_covers_no_more_than_it_shows_once() -
     assert found.covered == pytest.approx(1 / 13)
 
 
+@pytest.mark.parametrize(
+    ("pictures", "seconds", "telling"),
+    [(8, 8.0, True), (8, 3.9, False), (4, 8.0, False), (5, 4.1, True)],
+)
+def test_a_listed_video_tells_a_copy_from_its_room_if_it_is_long_enough_and_moves(
+    pictures: int, seconds: float, telling: bool
+) -> None:
+    hashes = tuple(
+        EntryHash(Algorithm.PDQ, picture(10 + i % pictures), i * seconds / 7) for i in range(8)
+    )
+    (found, *_) = match(
+        ListSet.build([active(Entry("v", Media.VIDEO, hashes))]), clip(picture(10), picture(99))
+    )
+    assert found.telling is telling
+
+
 def test_beyond_the_most_videos_compared_in_full_frames_are_for_review_only() -> None:
     same = [video(f"v{i:04}", [1, 2, 3, 4, 5, 6]) for i in range(MAX_COMPARED + 5)]
     found = match(ListSet.build([active(*same)]), clip(*(picture(s) for s in range(1, 7))))
