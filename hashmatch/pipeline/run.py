@@ -35,6 +35,7 @@ from hashmatch.hashing.recipes import recipe
 from hashmatch.matching.listset import ListSet
 from hashmatch.matching.policy import Breaker
 from hashmatch.model import Json, Outcome
+from hashmatch.pipeline import canary
 from hashmatch.pipeline.engine import Engine
 from hashmatch.pipeline.job import Job, now
 from hashmatch.pipeline.judging import rules
@@ -196,7 +197,7 @@ class _Run:
         if self.fresh is None:
             logger.info("nothing in the lists is new to what is stored", extra=about)
         else:
-            entries = len(self.fresh)
+            entries = sum(one.entries for one in self.fresh.lists if one.name != canary.LIST)
             logger.info("%s clips against %s entries", plan.planned, entries, extra=about)
         return plan
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Protocol
 
+# Decades beyond which a score is not told: the model behind it is not known to hold so far out.
+_MOST_TOLD = 9
 # Bits. What an encoder alone makes of a frame; beyond the second, the frame rule ends.
 _IDENTICAL, _NEAR = 8, 31
 
@@ -54,7 +56,7 @@ def in_words(match: _Stretches) -> list[str]:
     if match.copy >= 1:
         lines.append(
             "they are nearer to their own moment than to any other, with a chance of one in "
-            f"10^{match.copy:.0f} that this is another moment of the same room"
+            f"10^{min(match.copy, _MOST_TOLD):.0f} or less that this is another moment of the same room"
         )
     else:
         lines.append(

@@ -292,7 +292,9 @@ def test_a_rendition_that_comes_after_the_others_were_taken_is_taken_too(hashmat
     assert hashmatch.outcomes() == {"digest/480.mp4": ("matched", None)}
 
 
-def test_a_new_list_finds_one_rendition_in_what_is_stored_and_the_next_scan_the_others(hashmatch, drawn):
+def test_a_new_list_finds_one_rendition_in_what_is_stored_and_the_next_scan_the_others(
+    hashmatch, drawn
+):
     put(hashmatch, drawn.ladder("clean", CLEAN) | drawn.ladder("other", OTHER))
     hashmatch.scan(code=0)
     assert hashmatch.json("rescan", "--stored")["skipped_unchanged"] == 6
