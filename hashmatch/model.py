@@ -310,7 +310,8 @@ class Match:
     Of a listed video also: listed: how many of its frames were compared; found: how many of those
     have a frame of the clip within the list's distance, or are in a stretch; shows: how many
     different pictures they are worth; covered: share of those that is within the distance, 0..1;
-    telling: enough moves, for long enough, that their order could tell a copy from the same room;
+    brief: so few or so close together that they are a few images; moves: enough does that their order
+    can tell a copy from the same room;
     pictures: how many the first stretch is worth; typical: median bits of its pairs; copy: decades of
     evidence that it is a copy, and no other moment of the same room; stretches: the first has the
     most evidence.
@@ -332,7 +333,8 @@ class Match:
     found: int = 0
     shows: int = 0
     covered: float = 0.0
-    telling: bool = False
+    brief: bool = False
+    moves: bool = False
     pictures: int = 0
     typical: int | None = None
     copy: float | None = None

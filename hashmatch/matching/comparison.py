@@ -302,7 +302,8 @@ def _add(evidence: NDArray[Any], compared: Compared, place: int) -> None:
 def _described(one: Compared) -> dict[str, Any]:
     """What `Match` says of a listed video."""
     said: dict[str, Any] = {
-        name: getattr(one, name) for name in ("listed", "found", "shows", "covered", "telling")
+        name: getattr(one, name)
+        for name in ("listed", "found", "shows", "covered", "brief", "moves")
     }
     if one.segments:
         best = one.segments[0]

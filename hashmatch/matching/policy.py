@@ -36,10 +36,8 @@ BROKE_OFF = frozenset({Reason.TRUNCATED, Reason.TIME_LIMIT})
 
 # In a run of fewer clips, a share says nothing: one clip of three is a third.
 SHARE_FROM_CLIPS = 20
-# A listed video of fewer frames is a few images: their order cannot say much.
-FEW_LISTED = 5
-# Where the order of a listed video cannot tell, because it is short or nothing moves in it, this
-# share of its different pictures, found in any order, is the video.
+# Of a longer listed video in which nothing moves, so that its order cannot tell, this share of its
+# different pictures, found in any order, is the video.
 COVERED = 0.5
 
 
@@ -83,9 +81,9 @@ def decide(
 def conclusive(match: Match, rules: Rules) -> bool:
     """This match alone makes a clip `matched`: the whole file, a copy, or enough of its frames.
 
-    The same room at another moment shares still frames with a listed video. So where the order of
-    what moves can tell, it has to show that the clip is a copy. Frames alone decide for images, for
-    videos of a few frames, and for those that cannot tell and are covered by half.
+    The same room at another moment shares still frames with a longer listed video. So where the order
+    of what moves can tell, it has to show that the clip is a copy. Frames alone decide for images
+    and brief videos, and for longer ones in which nothing moves and that are covered by half.
     """
     if match.action is not Action.QUARANTINE:
         return False
@@ -95,9 +93,9 @@ def conclusive(match: Match, rules: Rules) -> bool:
         return True
     if match.frames < rules.min_frames:
         return False
-    if match.listed < FEW_LISTED:
+    if match.listed == 0 or match.brief:
         return True
-    return not match.telling and match.covered >= COVERED
+    return not match.moves and match.covered >= COVERED
 
 
 def _unseen(

@@ -33,10 +33,10 @@ MOST_LISTED, FEWEST_LISTED = 1000, 50
 MOST_PAIRS = 1 << 24
 # Seconds, of clip and listed video. Longer ones are compared frame by frame only.
 LONGEST = 86_400.0
-# Different pictures of a listed video, and seconds, from which their order can tell a copy from another
-# moment of the same room: in a shorter one there is no other moment.
-LEAST_TELLING = 5
-SHORTEST_TELLING = 2 * MOMENT
+# A listed video of fewer frames, or of fewer seconds, is a few images: it has no other moment.
+FEWEST_FRAMES, SHORTEST = 5, 2 * MOMENT
+# Different pictures from which their order can tell a copy from another moment of the same room.
+FEWEST_PICTURES = 5
 # Decades by which the alignment of a clip that shows something else must be unlikely, with all
 # hashes it was compared with taken into account: one in a million clips.
 LEAST_CHANCE = 6.0
@@ -47,7 +47,7 @@ class Compared(NamedTuple):
 
     listed: its frames that were compared; found: those with a frame of the clip within the list's
     distance, and those in a segment; shows: how many different pictures they are worth; covered: the
-    share of those that the former are, reached: that both are (0..1); telling: as in `Match`; variant:
+    share of those that the former are, reached: that both are (0..1); brief, moves: as in `Match`; variant:
     of the segments; segments: the stretches that agree, the one with the most evidence first, without
     those that may be chance; times: (listed,) of the listed frames, seconds.
     """
@@ -57,7 +57,8 @@ class Compared(NamedTuple):
     shows: int
     covered: float
     reached: float
-    telling: bool
+    brief: bool
+    moves: bool
     variant: int
     segments: tuple[Segment, ...]
     times: NDArray[np.float64]
@@ -88,7 +89,8 @@ class Videos:
         long = max(times[-1] - times[0], self._runs.end[-1] - self._runs.start[0])
         pictures = _pictures(own)
         shows = math.ceil(pictures.sum())
-        telling = bool(shows >= LEAST_TELLING and times[-1] - times[0] >= SHORTEST_TELLING)
+        brief = _brief(times)
+        moves = shows >= FEWEST_PICTURES
         covered = float(pictures[near].sum() / pictures.sum())
         best: tuple[float, int, tuple[Segment, ...], NDArray[np.bool_]] | None = None
         for variant in range(self._runs.variants):
@@ -105,20 +107,31 @@ class Videos:
                 best = (segments[0].copy, variant, segments, paired)
         if best is None:
             return Compared(
-                len(times), int(near.sum()), shows, covered, covered, telling, 0, (), times
+                len(times), int(near.sum()), shows, covered, covered, brief, moves, 0, (), times
             )
         _, variant, segments, paired = best
         found = near | paired
         reached = float(pictures[found].sum() / pictures.sum())
         return Compared(
-            len(times), int(found.sum()), shows, covered, reached, telling, variant, segments, times
+            len(times),
+            int(found.sum()),
+            shows,
+            covered,
+            reached,
+            brief,
+            moves,
+            variant,
+            segments,
+            times,
         )
 
     def glance(self, entry: int, *, quality: int) -> Compared | None:
         """As `look` without looking: how many listed frames there are, and none found."""
         times, _ = self._listed(entry, quality)
         n = len(times)
-        return Compared(n, 0, n, 0, 0, True, 0, (), times) if n >= LEAST_PAIRS else None
+        return (
+            Compared(n, 0, n, 0, 0, _brief(times), True, 0, (), times) if n >= LEAST_PAIRS else None
+        )
 
     def _listed(self, entry: int, quality: int) -> tuple[NDArray[np.float64], NDArray[np.uint64]]:
         """Times and bits of an entry's timed frames, in their order."""
@@ -134,6 +147,10 @@ class Videos:
             positions, times = positions[some], times[some]
         rows = np.searchsorted(of.first, positions, side="right") - 1
         return np.ascontiguousarray(times), np.ascontiguousarray(self._rows[rows])
+
+
+def _brief(times: NDArray[np.float64]) -> bool:
+    return len(times) < FEWEST_FRAMES or bool(times[-1] - times[0] < SHORTEST)
 
 
 def _pictures(own: NDArray[np.uint8]) -> NDArray[np.float64]:

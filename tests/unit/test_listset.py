@@ -308,11 +308,11 @@ def test_a_pose_that_comes_again_and_again_covers_no_more_than_it_shows_once() -
 
 
 @pytest.mark.parametrize(
-    ("pictures", "seconds", "telling"),
-    [(8, 8.0, True), (8, 3.9, False), (4, 8.0, False), (5, 4.1, True)],
+    ("pictures", "seconds", "moves", "brief"),
+    [(8, 8.0, True, False), (8, 3.9, True, True), (4, 8.0, False, False), (5, 4.1, True, False)],
 )
 def test_a_listed_video_tells_a_copy_from_its_room_if_it_is_long_enough_and_moves(
-    pictures: int, seconds: float, telling: bool
+    pictures: int, seconds: float, moves: bool, brief: bool
 ) -> None:
     hashes = tuple(
         EntryHash(Algorithm.PDQ, picture(10 + i % pictures), i * seconds / 7) for i in range(8)
@@ -320,7 +320,7 @@ def test_a_listed_video_tells_a_copy_from_its_room_if_it_is_long_enough_and_move
     (found, *_) = match(
         ListSet.build([active(Entry("v", Media.VIDEO, hashes))]), clip(picture(10), picture(99))
     )
-    assert found.telling is telling
+    assert (found.moves, found.brief) == (moves, brief)
 
 
 def test_beyond_the_most_videos_compared_in_full_frames_are_for_review_only() -> None:

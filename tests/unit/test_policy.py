@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hashmatch.matching.policy import COVERED, FEW_LISTED, Breaker, Rules, conclusive, decide
+from hashmatch.matching.policy import COVERED, Breaker, Rules, conclusive, decide
 from hashmatch.model import (
     Action,
     Algorithm,
@@ -200,12 +200,17 @@ def of_a_video(
     frames: int = 9,
     covered: float = 0.1,
     copy: float | None = None,
-    listed: int = 30,
-    telling: bool = True,
+    moves: bool = True,
+    brief: bool = False,
 ) -> Match:
     kind = MatchKind.FRAMES if copy is None else MatchKind.SEQUENCE
     return replace(
-        match(frames=frames, kind=kind), listed=listed, telling=telling, covered=covered, copy=copy
+        match(frames=frames, kind=kind),
+        listed=30,
+        moves=moves,
+        brief=brief,
+        covered=covered,
+        copy=copy,
     )
 
 
@@ -219,21 +224,22 @@ def test_a_copy_of_a_stretch_of_a_listed_video_is_matched_whatever_its_share() -
     assert outcome(fingerprint(), of_a_video(frames=0, covered=0.0, copy=4.0))[0] is Outcome.MATCHED
 
 
-def test_a_video_whose_order_cannot_tell_is_matched_by_half_of_what_it_shows() -> None:
-    still = of_a_video(telling=False, covered=COVERED, copy=-2.0)
+def test_a_video_in_which_nothing_moves_is_matched_by_half_of_what_it_shows() -> None:
+    still = of_a_video(moves=False, covered=COVERED, copy=-2.0)
     assert outcome(fingerprint(), still)[0] is Outcome.MATCHED
     for less in (
         replace(still, covered=COVERED - 0.01),
         replace(still, frames=1),
-        replace(still, telling=True, covered=1.0),
+        replace(still, moves=True, covered=1.0),
     ):
         assert outcome(fingerprint(), less)[0] is Outcome.REVIEW
 
 
-def test_a_listed_video_of_few_frames_keeps_the_frame_rule() -> None:
-    few = of_a_video(frames=2, listed=FEW_LISTED - 1)
-    assert outcome(fingerprint(), few)[0] is Outcome.MATCHED
-    assert outcome(fingerprint(), replace(few, listed=FEW_LISTED))[0] is Outcome.REVIEW
+def test_a_brief_listed_video_keeps_the_frame_rule() -> None:
+    brief = of_a_video(frames=2, brief=True)
+    assert outcome(fingerprint(), brief)[0] is Outcome.MATCHED
+    assert outcome(fingerprint(), replace(brief, frames=1))[0] is Outcome.REVIEW
+    assert outcome(fingerprint(), replace(brief, brief=False))[0] is Outcome.REVIEW
 
 
 def test_a_copy_on_a_list_for_review_is_for_review() -> None:
