@@ -1,4 +1,4 @@
-"""The figures that results come down to: clips and frames found, false alarms, cost, and what is asked for.
+"""The figures that results come down to: clips and frames found, false alarms, cost, and the targets.
 
 figures.accepted(rows, "reference").passed
 """

@@ -128,7 +128,7 @@ def _legend() -> list[str]:
         f'<circle class="ours" cx="130" cy="{y - 4}" r="4"/>',
         _text(140, y, "mean share of the listed frames found", "small"),
         f'<rect class="asked" x="386" y="{y - 11}" width="18" height="12"/>',
-        _text(410, y, f"asked for: {figures.LEAST_SHARE:.0%} and more at {figures.MOST_COST:g} "
+        _text(410, y, f"target: {figures.LEAST_SHARE:.0%} and more at {figures.MOST_COST:g} "
               "of the cost and less", "small"),
     ]  # fmt: skip
 

@@ -177,7 +177,7 @@ def _acceptance(rows: Sequence[Measured]) -> str:
     asked = (
         f"{LEAST_FOUND:.0%} found, share {LEAST_SHARE:.2f}, no false alarm, {MOST_COST} of the cost"
     )
-    lines = [f"TEN EVERYDAY EDITS (asked for: {asked} of vPDQ)"]
+    lines = [f"TEN EVERYDAY EDITS (targets: {asked} of vPDQ)"]
     for method in _methods(rows):
         one = accepted(rows, method)
         if one is None:
