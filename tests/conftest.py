@@ -8,12 +8,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 from postgres_server import PostgresServer, binaries
 from s3_server import Bucket, S3Server
 
 from hashmatch.db.session import Database
 
 ROOT = Path(__file__).resolve().parents[1]
+
+# How long drawing an example takes says more of the machine than of the test.
+settings.register_profile("shared", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("shared")
 
 
 @pytest.fixture(scope="session")
