@@ -17,10 +17,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hashmatch.matching.alignment import REACH
+from hashmatch.matching.alignment import LEAST_PAIRS, REACH
 from hashmatch.matching.part import CompiledList, Part
 from hashmatch.matching.policy import COVERED
-from hashmatch.matching.sequences import Compared, Videos
+from hashmatch.matching.sequences import Compared, Videos, unseen
 from hashmatch.matching.tally import Counts, Runs, Tally
 from hashmatch.model import (
     Action,
@@ -183,17 +183,19 @@ class Comparison:
     ) -> None:
         """Compare the clip in full with the listed videos it comes near; adds to their evidence."""
         nominated = np.flatnonzero((counts.frames > 0) | (counts.reached >= NOMINATING))
+        listed, seconds = videos.timed(counts.entry[nominated], self._quality)
+        several = listed >= LEAST_PAIRS
+        nominated, listed, seconds = nominated[several], listed[several], seconds[several]
         by_strength = np.lexsort((-counts.reached[nominated], -counts.frames[nominated]))
-        for rank, at in enumerate(nominated[by_strength]):
+        for rank, n in enumerate(by_strength):
+            at = nominated[n]
             entry = int(counts.entry[at])
+            compared: Compared | None = None
             if rank < MAX_COMPARED:
                 limit = int(limits[part.list_of[entry]])
                 compared = videos.look(entry, limit=limit, quality=self._quality)
-            else:
-                compared = videos.glance(entry, quality=self._quality)
-            if compared is not None:
-                self._sequences.append(compared)
-                _add(evidence[at : at + 1], compared, len(self._sequences))
+            self._sequences.append(compared or unseen(int(listed[n]), float(seconds[n])))
+            _add(evidence[at : at + 1], self._sequences[-1], len(self._sequences))
 
     def _counts(self, evidence: NDArray[Any]) -> NDArray[np.bool_]:
         """Which evidence counts: frames within the distance, or an alignment that says enough."""

@@ -75,7 +75,7 @@ class Videos:
         self._least_chance = LEAST_CHANCE + math.log10(max(pairs, 1))
 
     def look(self, entry: int, *, limit: int, quality: int) -> Compared | None:
-        """None for an entry with too few timed frames to be aligned.
+        """None for an entry with too few timed frames to be aligned (LEAST_PAIRS).
 
         limit: bits within which a frame is near; quality: the least that a listed frame must have.
         """
@@ -89,7 +89,7 @@ class Videos:
         long = max(times[-1] - times[0], self._runs.end[-1] - self._runs.start[0])
         pictures = _pictures(own)
         shows = math.ceil(pictures.sum())
-        brief = _brief(times)
+        brief = _is_brief(len(times), float(times[-1] - times[0]))
         moves = shows >= FEWEST_PICTURES
         covered = float(pictures[near].sum() / pictures.sum())
         best: tuple[float, int, tuple[Segment, ...], NDArray[np.bool_]] | None = None
@@ -125,13 +125,13 @@ class Videos:
             times,
         )
 
-    def glance(self, entry: int, *, quality: int) -> Compared | None:
-        """As `look` without looking: how many listed frames there are, and none found."""
-        times, _ = self._listed(entry, quality)
-        n = len(times)
-        return (
-            Compared(n, 0, n, 0, 0, _brief(times), True, 0, (), times) if n >= LEAST_PAIRS else None
-        )
+    def timed(
+        self, entries: NDArray[np.int64], quality: int
+    ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """How many timed frames each entry has that are to be compared, and over how many seconds."""
+        of = self._references
+        listed, seconds = _timed(of.entry, of.by_entry, of.timestamp, of.quality, entries, quality)
+        return listed, seconds
 
     def _listed(self, entry: int, quality: int) -> tuple[NDArray[np.float64], NDArray[np.uint64]]:
         """Times and bits of an entry's timed frames, in their order."""
@@ -149,8 +149,14 @@ class Videos:
         return np.ascontiguousarray(times), np.ascontiguousarray(self._rows[rows])
 
 
-def _brief(times: NDArray[np.float64]) -> bool:
-    return len(times) < FEWEST_FRAMES or bool(times[-1] - times[0] < SHORTEST)
+def unseen(listed: int, seconds: float) -> Compared:
+    """Of a listed video that was not looked at: how many frames it has, and none found."""
+    brief = _is_brief(listed, seconds)
+    return Compared(listed, 0, listed, 0, 0, brief, True, 0, (), np.empty(0))
+
+
+def _is_brief(listed: int, seconds: float) -> bool:
+    return listed < FEWEST_FRAMES or seconds < SHORTEST
 
 
 def _pictures(own: NDArray[np.uint8]) -> NDArray[np.float64]:
@@ -182,3 +188,22 @@ def _span(entry: Any, by_entry: Any, wanted: Any) -> Any:
         else:
             last = middle
     return begin, first
+
+
+@kernel
+def _timed(
+    entry: Any, by_entry: Any, timestamp: Any, quality: Any, entries: Any, least: Any
+) -> Any:
+    listed = np.zeros(len(entries), np.int64)
+    seconds = np.zeros(len(entries), np.float64)
+    for i in range(len(entries)):
+        begin, end = _span(entry, by_entry, entries[i])
+        earliest, latest = np.inf, -np.inf
+        for k in range(begin, end):
+            r = by_entry[k]
+            if quality[r] >= least and np.isfinite(timestamp[r]):
+                listed[i] += 1
+                earliest, latest = min(earliest, timestamp[r]), max(latest, timestamp[r])
+        if listed[i]:
+            seconds[i] = latest - earliest
+    return listed, seconds

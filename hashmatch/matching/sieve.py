@@ -8,7 +8,8 @@
         lists.match(page[number], ...)
 
 A clip is let through if any frame is within the distance of a listed hash, or several are within
-the reach of one entry: a sequence may have no frame that is nearer. The frames of many clips are
+the reach of one entry: a sequence may have no frame that is nearer. So what matches is let through,
+and a little more. The frames of many clips are
 looked up together, and a frame that repeats the one before it is not looked up again.
 """
 

@@ -62,7 +62,7 @@ def clip(frames: list[tuple[int, int, int]], algorithm: Algorithm) -> FrameHashe
     distances=st.tuples(st.sampled_from([None, 0, 20]), st.sampled_from([None, 8])),
     clips=st.lists(st.lists(frame, max_size=5), max_size=5),
 )
-def test_what_is_let_through_is_what_matches(one, two, distances, clips):
+def test_what_matches_is_let_through_and_little_else(one, two, distances, clips):
     lists = ListSet.build(
         [
             ActiveList("one", 1, Action.QUARANTINE, one, distance=distances[0]),
@@ -84,7 +84,10 @@ def test_what_is_let_through_is_what_matches(one, two, distances, clips):
             sieve.add_digests(number, stored.digests)
             for frames in stored.frames:
                 sieve.add_frames(number, frames)
-        assert sieve.sift() == expected
+        found = sieve.sift()
+        assert expected <= found
+        # Frames that are further away count together, and only a full look tells for what.
+        assert all(len(clips[number]) >= 2 for number in found - expected)
 
 
 def test_digests_are_found_by_each_algorithm_and_nothing_else_is():
