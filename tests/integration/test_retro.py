@@ -23,6 +23,7 @@ from hashmatch.lists.activation import deactivate, rollback, set_policy
 from hashmatch.lists.disabled import disable, enable
 from hashmatch.matching.sieve import Sieve
 from hashmatch.model import Action, Algorithm, Outcome, Reason
+from hashmatch.pipeline import retro
 from hashmatch.pipeline.judging import judge
 from hashmatch.pipeline.trial import trial
 
@@ -361,7 +362,7 @@ def test_what_a_blind_run_compared_is_compared_again(small, monkeypatch):
     assert small.compare().outcomes[Outcome.MATCHED] == 1
 
 
-def test_a_near_clip_leaves_no_more_trace_than_any_other(small):
+def test_promise_4_a_clip_between_the_distances_of_two_lists_leaves_no_trace(small):
     """Between the distances of two lists: the search meets it, no list does."""
     small.activate("wide", {"e-wide": [drawn(77)]})
     set_policy(small.db, "partner", by="test", at=AT, distance=5)
@@ -369,6 +370,19 @@ def test_a_near_clip_leaves_no_more_trace_than_any_other(small):
     small.remember("far.mp4", [OTHER])
     small.activate("partner", {"e-old": [OLD], "e-new": [NEW]})
     summary = small.compare()
+    assert summary.outcomes[Outcome.CLEAN] == 2
+    assert leaves(small, "clip-scanned") == small.matches() == []
+
+
+def test_promise_4_a_near_clip_leaves_no_more_trace_than_any_other(small):
+    """Near enough to a listed video for a full comparison, in which nothing is found."""
+    video = [drawn(200 + n) for n in range(8)]
+    small.remember("near.mp4", [near(video[n], 60, seed=n) for n in (6, 1)])
+    small.remember("far.mp4", [OTHER])
+    small.activate("partner", {"e-old": [OLD], "e-new": video})
+    with mock.patch.object(retro, "judge", wraps=judge) as judged:
+        summary = small.compare()
+    assert judged.call_count == 1
     assert summary.outcomes[Outcome.CLEAN] == 2
     assert leaves(small, "clip-scanned") == small.matches() == []
 
