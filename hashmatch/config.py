@@ -91,6 +91,9 @@ class Vault(Storage):
     recipients: tuple[str, ...] = Field(
         (), description="age public keys, at least two: the custodian's and the break-glass key's"
     )
+    lock_days: int = Field(
+        0, ge=0, description="S3 object lock: days for which no one can remove what is written"
+    )
 
 
 class Database(Section):
@@ -174,6 +177,84 @@ class Audit(Section):
     id_key: str = Field("keys/id.key", description="Secret (mode 0600) that names records in logs")
 
 
+class Anchors(Section):
+    """Who gets each checkpoint, beside the database. Every one that is set."""
+
+    folder: str | None = Field(None, description="A folder, best on another host, for checkpoints")
+    timestamp_url: str | None = Field(
+        None, description="RFC 3161 time-stamp authority that signs when a checkpoint existed"
+    )
+    timestamp_roots: str | None = Field(
+        None, description="PEM file of the authority's root certificates"
+    )
+    command: tuple[str, ...] = Field(
+        (), description="A program and its arguments; gets each checkpoint on its stdin"
+    )
+    timeout_seconds: float = Field(20, gt=0, description="How long one of them may take")
+
+
+class AnchorBucket(Storage):
+    """A bucket that gets each checkpoint, best with object lock and other credentials."""
+
+    url: str = Field("", description="An S3 bucket that gets each checkpoint: s3://bucket/prefix")
+    lock_days: int = Field(
+        365, ge=0, description="Object lock: days for which no one can remove a checkpoint"
+    )
+
+
+class Withdraw(Section):
+    """How the platform is told to take a clip down, before its original goes."""
+
+    how: Literal["nothing", "webhook", "command"] = Field(
+        "nothing", description="How the platform is told to disable a clip: webhook or command"
+    )
+    url: str | None = Field(None, description="Where the webhook is sent: https://…")
+    secret: SecretStr | None = Field(
+        None, description="whsec_…, which signs it (Standard Webhooks)"
+    )
+    command: tuple[str, ...] = Field(
+        (), description="A program and its arguments; gets the same JSON on its stdin"
+    )
+    timeout_seconds: float = Field(10, gt=0, description="How long one request or command may take")
+    wait_seconds: float = Field(
+        60, ge=0, description="How long a run waits for one clip's answer; the next run asks again"
+    )
+
+
+class Custody(Section):
+    confirm_hours: float = Field(
+        72, gt=0, description="Within which a second person must confirm what the first asked"
+    )
+    retention: str | None = Field(
+        None, description="Retention rules; else those that come with hashmatch"
+    )
+    jurisdictions: tuple[str, ...] = Field(
+        (), description="Whose retention rules apply: US, UK, CA, or what your rules name"
+    )
+
+
+class Review(Section):
+    flag_after: int = Field(
+        3, ge=1, description="Rejected matches from which an entry is flagged in reviews"
+    )
+    demote_after: int = Field(
+        5, ge=1, description="Rejected matches from which an entry's matches only go to review"
+    )
+
+
+class People(Section):
+    """Who may do what, by the names of their accounts on this host. Empty: anyone, except what
+    takes two people.
+    """
+
+    operators: tuple[str, ...] = Field((), description="Accounts that run scans and manage lists")
+    reviewers: tuple[str, ...] = Field((), description="Accounts that decide near matches")
+    custodians: tuple[str, ...] = Field(
+        (), description="Accounts that open, hold, report, release and destroy; two at least"
+    )
+    auditors: tuple[str, ...] = Field((), description="Accounts that read and export the log")
+
+
 class Report(Section):
     metrics: str | None = Field(
         None, description="Prometheus textfile to write at the end of a run"
@@ -198,6 +279,12 @@ class Settings(BaseSettings):
     match: Matching = Matching()
     run: Run = Run()
     audit: Audit = Audit()
+    anchors: Anchors = Anchors()
+    anchor_bucket: AnchorBucket = AnchorBucket()
+    withdraw: Withdraw = Withdraw()
+    custody: Custody = Custody()
+    review: Review = Review()
+    people: People = People()
     report: Report = Report()
     _home: Path = PrivateAttr(default_factory=Path.cwd)
 

@@ -74,7 +74,8 @@ class ClipRow(Base):
 
     `scanned_etag` is the version that `outcome` speaks of; it differs from `etag` while the
     newest version waits for its scan. Clips with the same `rendition_of` are one clip at several
-    heights; `listed_run` is the last run that listed such a one.
+    heights; `listed_run` is the last run that listed such a one. `salt` opens the commitment by
+    which leaves name the clip (`audit.commitments`).
     """
 
     __tablename__ = "clip"
@@ -102,6 +103,7 @@ class ClipRow(Base):
     coverage: Mapped[float | None]
     attempts: Mapped[int] = mapped_column(default=0)
     retry_at: Mapped[datetime | None]
+    salt: Mapped[bytes | None] = mapped_column(LargeBinary)
 
     __table_args__ = (
         Index(None, "retry_at"),
@@ -139,7 +141,7 @@ class FingerprintRow(Base):
 
 
 class RunRow(Base):
-    """One execution of the job."""
+    """One execution of the job. `host`: which machine, see `custody.host`."""
 
     __tablename__ = "run"
 
@@ -159,6 +161,7 @@ class RunRow(Base):
     canary: Mapped[str] = mapped_column(String(16), default="pending")
     summary: Mapped[dict[str, Any]] = mapped_column(default=dict)
     exit_code: Mapped[int | None]
+    host: Mapped[str | None] = mapped_column(String(32))
 
     __table_args__ = (
         CheckConstraint(
@@ -170,7 +173,8 @@ class RunRow(Base):
 class WorkRow(Base):
     """One clip's turn in one run: waiting, leased with its shard to a worker, or done.
 
-    `seen_by`: the key of the rendition that was decoded in this clip's place.
+    `seen_by`: the key of the rendition that was decoded in this clip's place. `leaf`: the `seq` of
+    the leaf that says what came of it.
     """
 
     __tablename__ = "work"
@@ -188,6 +192,7 @@ class WorkRow(Base):
     reason: Mapped[str | None] = mapped_column(String(32))
     seconds: Mapped[float | None]
     seen_by: Mapped[str | None] = mapped_column(Text)
+    leaf: Mapped[int | None] = mapped_column(BigInteger)
 
     __table_args__ = (
         UniqueConstraint("run_id", "clip_id"),
@@ -341,7 +346,9 @@ class MatchRow(Base):
 class CaseRow(Base):
     """A clip taken into custody. `id` is keyed: it says nothing of the clip to who lacks the key.
 
-    Cases with the same `rendition_of` are one clip at several heights.
+    `case_key` is the public half of the key that the clip is sealed to; the vault holds the private
+    half, sealed for the custodians (`key_size`, `key_sha256`), and the sealed manifest. Cases with
+    the same `rendition_of` are one clip at several heights.
     """
 
     __tablename__ = "case"
@@ -357,10 +364,20 @@ class CaseRow(Base):
     state: Mapped[str] = mapped_column(String(16))
     detected_at: Mapped[datetime]
     vault_key: Mapped[str] = mapped_column(Text)
+    case_key: Mapped[str | None] = mapped_column(String(64))
+    key_size: Mapped[int | None] = mapped_column(BigInteger)
+    key_sha256: Mapped[str | None] = mapped_column(String(64))
     sealed_size: Mapped[int | None] = mapped_column(BigInteger)
     sealed_sha256: Mapped[str | None] = mapped_column(String(64))
+    manifest_size: Mapped[int | None] = mapped_column(BigInteger)
+    manifest_sha256: Mapped[str | None] = mapped_column(String(64))
     verified_at: Mapped[datetime | None]
+    withdrawn_at: Mapped[datetime | None]
     removed_at: Mapped[datetime | None]
+    reported_at: Mapped[datetime | None]
+    report_reference: Mapped[str | None] = mapped_column(Text)
+    released_at: Mapped[datetime | None]
+    destroyed_at: Mapped[datetime | None]
     attempts: Mapped[int] = mapped_column(default=0)
     problem: Mapped[str | None] = mapped_column(Text)
 
@@ -368,9 +385,188 @@ class CaseRow(Base):
         UniqueConstraint("clip_id", "etag"),
         Index(None, "state"),
         CheckConstraint(
-            "state in ('detected', 'sealed', 'verified', 'removed', 'lost')", name="state"
+            "state in ('detected', 'sealed', 'verified', 'withdrawn', 'removed', 'held',"
+            " 'reported', 'released', 'destroyed', 'lost')",
+            name="state",
         ),
     )
+
+
+class CaseStepRow(Base):
+    """One thing done to a case: what was to be done, how often it was tried, what came of it.
+
+    At most one step of a kind is open (`ended_at` is null) in a case. `leaf`, `end_leaf`: the leaves
+    that say so.
+    """
+
+    __tablename__ = "case_step"
+
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    case_id: Mapped[str] = mapped_column(ForeignKey("case.id"))
+    step: Mapped[str] = mapped_column(String(16))
+    intended_at: Mapped[datetime]
+    by: Mapped[str | None] = mapped_column(Text)
+    leaf: Mapped[int] = mapped_column(BigInteger)
+    ended_at: Mapped[datetime | None]
+    end_leaf: Mapped[int | None] = mapped_column(BigInteger)
+    result: Mapped[dict[str, Any]] = mapped_column(default=dict)
+
+    __table_args__ = (Index(None, "case_id", "step"),)
+
+
+class OutboxRow(Base):
+    """What the platform is to be told about a case, until it has answered. `id` never changes."""
+
+    __tablename__ = "outbox"
+
+    id: Mapped[str] = mapped_column(String(40), primary_key=True)
+    case_id: Mapped[str] = mapped_column(ForeignKey("case.id"))
+    kind: Mapped[str] = mapped_column(String(32))
+    body: Mapped[str] = mapped_column(Text)
+    created_at: Mapped[datetime]
+    attempts: Mapped[int] = mapped_column(default=0)
+    next_at: Mapped[datetime | None]
+    poll_url: Mapped[str | None] = mapped_column(Text)
+    answered_at: Mapped[datetime | None]
+    answer: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    problem: Mapped[str | None] = mapped_column(Text)
+
+    __table_args__ = (Index(None, "case_id", "kind"),)
+
+
+class HoldRow(Base):
+    """A legal hold on a case. It ends when it is lifted, not before."""
+
+    __tablename__ = "hold"
+
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    case_id: Mapped[str] = mapped_column(ForeignKey("case.id"))
+    reason: Mapped[str] = mapped_column(Text)
+    placed_at: Mapped[datetime]
+    placed_by: Mapped[str] = mapped_column(Text)
+    lifted_at: Mapped[datetime | None]
+    lifted_by: Mapped[str | None] = mapped_column(Text)
+    lift_reason: Mapped[str | None] = mapped_column(Text)
+
+    __table_args__ = (Index(None, "case_id"),)
+
+
+class RequestRow(Base):
+    """What one person asked to be done to a case, and another confirmed, or did not in time."""
+
+    __tablename__ = "request"
+
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    case_id: Mapped[str] = mapped_column(ForeignKey("case.id"))
+    kind: Mapped[str] = mapped_column(String(16))
+    reason: Mapped[str] = mapped_column(Text)
+    asked_by: Mapped[str] = mapped_column(Text)
+    asked_at: Mapped[datetime]
+    expires_at: Mapped[datetime]
+    confirmed_by: Mapped[str | None] = mapped_column(Text)
+    confirmed_at: Mapped[datetime | None]
+    ended_at: Mapped[datetime | None]
+    end: Mapped[str | None] = mapped_column(String(16))
+
+    __table_args__ = (
+        Index(None, "case_id"),
+        CheckConstraint("kind in ('release', 'destroy', 'forget')", name="kind"),
+        CheckConstraint("confirmed_by is null or confirmed_by <> asked_by", name="two_people"),
+    )
+
+
+class ReviewRow(Base):
+    """A version of a clip that a person has to decide about. `id` is keyed, as a case's is."""
+
+    __tablename__ = "review"
+
+    id: Mapped[str] = mapped_column(String(32), primary_key=True)
+    clip_id: Mapped[int] = mapped_column(ForeignKey("clip.id"))
+    etag: Mapped[str] = mapped_column(Text)
+    run_id: Mapped[str] = mapped_column(ForeignKey("run.id"))
+    opened_at: Mapped[datetime]
+    state: Mapped[str] = mapped_column(String(16), default="open")
+    decided_by: Mapped[str | None] = mapped_column(Text)
+    decided_at: Mapped[datetime | None]
+    reason: Mapped[str | None] = mapped_column(Text)
+
+    __table_args__ = (
+        UniqueConstraint("clip_id", "etag"),
+        Index(None, "state", "opened_at"),
+        CheckConstraint("state in ('open', 'confirmed', 'rejected', 'gone')", name="state"),
+    )
+
+
+class DecisionRow(Base):
+    """What a person said of one entry's match on one clip: right, or wrong.
+
+    sha256: of the clip's bytes, where they were read whole.
+    """
+
+    __tablename__ = "decision"
+
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    list_name: Mapped[str] = mapped_column(ForeignKey("list.name"))
+    version: Mapped[int]
+    entry_id: Mapped[str] = mapped_column(Text)
+    classification: Mapped[str | None] = mapped_column(Text)
+    clip_id: Mapped[int] = mapped_column(ForeignKey("clip.id"))
+    etag: Mapped[str] = mapped_column(Text)
+    sha256: Mapped[str | None] = mapped_column(String(64))
+    right: Mapped[bool]
+    by: Mapped[str] = mapped_column(Text)
+    at: Mapped[datetime]
+    reason: Mapped[str] = mapped_column(Text)
+
+    __table_args__ = (
+        Index(None, "list_name", "entry_id"),
+        Index(None, "clip_id"),
+        Index(None, "sha256"),
+    )
+
+
+class OpeningRow(Base):
+    """What opens a commitment in the log: its salt and value. Deleting it closes it for ever.
+
+    subject: whose it is, such as a case's id, so that all of one can be destroyed.
+    """
+
+    __tablename__ = "opening"
+
+    commitment: Mapped[str] = mapped_column(String(64), primary_key=True)
+    kind: Mapped[str] = mapped_column(String(16))
+    salt: Mapped[bytes]
+    value: Mapped[str] = mapped_column(Text)
+    subject: Mapped[str] = mapped_column(Text)
+
+    __table_args__ = (Index(None, "subject", "kind"),)
+
+
+class AnchorRow(Base):
+    """A checkpoint handed to somebody who keeps it: when, with what receipt, or why not yet."""
+
+    __tablename__ = "anchor"
+
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    size: Mapped[int] = mapped_column(ForeignKey("checkpoint.size"))
+    kind: Mapped[str] = mapped_column(String(16))
+    tried_at: Mapped[datetime]
+    anchored_at: Mapped[datetime | None]
+    attempts: Mapped[int] = mapped_column(default=0)
+    problem: Mapped[str | None] = mapped_column(Text)
+    receipt: Mapped[bytes | None] = mapped_column(LargeBinary)
+
+    __table_args__ = (UniqueConstraint("size", "kind"),)
+
+
+class KnownRow(Base):
+    """What was last seen of settings and keys, so that a change of them gets a leaf."""
+
+    __tablename__ = "known"
+
+    name: Mapped[str] = mapped_column(String(64), primary_key=True)
+    value: Mapped[dict[str, Any]]
+    at: Mapped[datetime]
 
 
 class LeafRow(Base):
