@@ -18,6 +18,7 @@ import click
 if TYPE_CHECKING:
     from hashmatch.audit.names import KeyedNames
     from hashmatch.config import Settings
+    from hashmatch.custody.people import Role
     from hashmatch.db.session import Database
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -50,6 +51,15 @@ class App:
         from hashmatch.audit.names import KeyedNames
 
         return KeyedNames(load_id_key(self.settings.path(self.settings.audit.id_key)))
+
+    def person(self, *roles: Role, named: bool = False) -> str:
+        """Who runs this command, if they have one of these roles. Raises RoleMissing, NobodyNamed.
+
+        named: [people] must name somebody for it.
+        """
+        from hashmatch.custody import people
+
+        return people.permitted(self.settings.people, people.account(), *roles, named=named)
 
 
 pass_app = click.make_pass_decorator(App)
