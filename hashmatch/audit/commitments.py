@@ -57,10 +57,12 @@ def commit(session: Session, kind: str, value: str, *, subject: str) -> str:
 
 def commit_clip(session: Session, clip: ClipRow) -> str:
     """The commitment by which leaves name a clip; its salt is made at first use."""
-    if clip.salt is None:
-        clip.salt = new_salt()
-        session.flush()
-    return commitment("clip", clip.salt, clip.key)
+    return commitment("clip", _salt(session, clip), clip.key)
+
+
+def commit_version(session: Session, clip: ClipRow, etag: str) -> str:
+    """To an ETag of a clip, which may be a digest of its bytes, under the same salt."""
+    return commitment("version", _salt(session, clip), etag)
 
 
 def opened(session: Session, name: str) -> str | None:
@@ -72,3 +74,10 @@ def forget(session: Session, *, subject: str) -> int:
     """Destroy all openings of a subject; returns how many there were."""
     gone = delete(OpeningRow).where(OpeningRow.subject == subject).returning(OpeningRow.kind)
     return len(session.scalars(gone).all())
+
+
+def _salt(session: Session, clip: ClipRow) -> bytes:
+    if clip.salt is None:
+        clip.salt = new_salt()
+        session.flush()
+    return clip.salt
