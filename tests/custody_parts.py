@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import pytest
 from sqlalchemy import select
+from storing import put
 
 from hashmatch.audit.names import KeyedNames
 from hashmatch.audit.verification import verify
@@ -95,7 +96,7 @@ class Scene:
 
     def begin(self, content: bytes = CLIP, key: str = KEY) -> Scene:
         """Put a clip into clip storage, with what a run that matched it leaves in the database."""
-        info = self.clips.write(key, [content], replace=True)
+        info = put(self.clips, key, [content])
         with self.db.write() as session:
             if session.get(RunRow, "run-1") is None:
                 session.add(

@@ -79,6 +79,11 @@ def refuse(status: int, code: str = "") -> Answer:
     return answer
 
 
+def by_method(**answers: Answer) -> Answer:
+    """Each method's own answer: by_method(HEAD=give(), PUT=refuse(412))."""
+    return lambda request: answers[request.command](request)
+
+
 def give(
     body: bytes = BODY, *, send: int | None = None, etag: str = ETAG, start: int = 0
 ) -> Answer:

@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from hashmatch.errors import StorageError
 
@@ -40,6 +40,15 @@ class ObjectExists(StorageError):
     """{url}: {key!r} exists already and is not replaced.
 
     After a lost connection this may be what an earlier attempt wrote: compare before writing again.
+    """
+
+
+class VersionsRemain(StorageError):
+    """{url}: {key!r} is out of sight, but {count} versions with its bytes stay: {problem}
+
+    The deletion is not finished; it is taken up again when it is asked for again. Grant
+    s3:ListBucketVersions and s3:DeleteObjectVersion there, wait until the lock ends, or have the
+    bucket's administrator remove these versions.
     """
 
 
@@ -90,6 +99,18 @@ class ObjectInfo:
     modified: datetime
 
 
+class Deletion(NamedTuple):
+    """What a delete did: how many versions went, and how many with another ETag stay under the key.
+
+    others: None where the store cannot tell. alike: as many of the others have the same size, so
+    they may be the same bytes, uploaded in other parts.
+    """
+
+    versions: int
+    others: int | None
+    alike: int = 0
+
+
 class Store(Protocol):
     """Objects by key. Keys are relative to the store's url and divided by `/`.
 
@@ -129,13 +150,20 @@ class Store(Protocol):
         """
         ...
 
-    def write(self, key: str, chunks: Iterable[bytes], *, replace: bool) -> ObjectInfo:
+    def write(self, key: str, chunks: Iterable[bytes], *, over: str | None = None) -> ObjectInfo:
         """Store an object whole or not at all; durable when this returns.
 
-        Raises ObjectExists (unless replace) and StorageFull.
+        over: the ETag of the one version that is replaced; None: the key must be free. Nothing is
+        ever replaced unseen. Raises ObjectExists if the key is not free, ObjectChanged if `over` is
+        not the version that is there, and StorageFull.
         """
         ...
 
-    def delete(self, key: str, etag: str) -> None:
-        """Remove that version. Raises ObjectNotFound, and ObjectChanged if another one is there."""
+    def delete(self, key: str, etag: str) -> Deletion:
+        """Remove every stored version of the key that has this ETag, and no other.
+
+        Can be repeated: what an attempt left is taken up by the next. Raises ObjectNotFound if no
+        version has it; ObjectChanged if the key now shows another version, after the older ones
+        with this ETag were removed; VersionsRemain if some could not be removed, or seen.
+        """
         ...

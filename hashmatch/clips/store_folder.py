@@ -1,7 +1,7 @@
 """A folder as clip storage, through directory handles.
 
     store = FolderStore(Path("/srv/clips"))
-    store.write("2026/11/a.mp4", chunks, replace=False)
+    store.write("2026/11/a.mp4", chunks)
 
 Names are any bytes (`clips.keys`). Nothing is reached through a symbolic link below the root, so a
 link that somebody leaves there leads nowhere. Links whose target is in the folder are passed over,
@@ -31,6 +31,7 @@ from pathlib import Path
 from hashmatch.clips.keys import to_key, to_name
 from hashmatch.clips.store import (
     CHUNK,
+    Deletion,
     KeyRefused,
     ListingIncomplete,
     ObjectChanged,
@@ -108,19 +109,21 @@ class FolderStore:
         finally:
             os.close(fd)
 
-    def write(self, key: str, chunks: Iterable[bytes], *, replace: bool) -> ObjectInfo:
+    def write(self, key: str, chunks: Iterable[bytes], *, over: str | None = None) -> ObjectInfo:
         """As `Store.write`. The file is flushed, and so is every folder down to it.
 
-        Without replace the file system must know hard links: linking is the one way to put a
+        For a free key the file system must know hard links: linking is the one way to put a
         finished file under a name that must still be free. A crash can leave a
         `.hashmatch-….partial` behind where the system has no unnamed files (O_TMPFILE), or within
         the moment of replacing.
+
+        Not guaranteed: that a version which takes the name between the last look, just before the
+        rename, and the rename itself is not replaced.
         """
         *folders, name = self._names(key)
         with self._folder(key, folders, make=True) as folder:
             with self._errors(key, writing=True):
-                if not replace and _exists(name, folder):
-                    raise ObjectExists(url=self.url, key=key)
+                self._look(key, name, folder, over)
                 fd, partial = _new_file(folder)
             try:
                 try:
@@ -129,7 +132,12 @@ class FolderStore:
                             write_all(fd, chunk)
                     with self._errors(key, writing=True):
                         os.fsync(fd)
-                        _publish(fd, partial, name, folder, replace=replace)
+                        if over is None:
+                            _link(fd, partial, name, folder)
+                        else:
+                            with _named(fd, partial, folder) as source:
+                                self._look(key, name, folder, over)
+                                os.replace(source, name, src_dir_fd=folder, dst_dir_fd=folder)
                 finally:
                     _discard(partial, folder)
                 # Only now: losing its other name gave the file another change time.
@@ -139,7 +147,7 @@ class FolderStore:
             finally:
                 os.close(fd)
 
-    def delete(self, key: str, etag: str) -> None:
+    def delete(self, key: str, etag: str) -> Deletion:
         """As `Store.delete`; folders that are left empty stay.
 
         Not guaranteed: that a file which takes the name between the last look and the removal
@@ -152,6 +160,22 @@ class FolderStore:
                 raise ObjectChanged(url=self.url, key=key)
             os.unlink(name, dir_fd=folder)
             os.fsync(folder)
+        return Deletion(versions=1, others=0)
+
+    def _look(self, key: str, name: bytes, folder: int, over: str | None) -> None:
+        """Raises ObjectExists or ObjectChanged unless the name may be written to now."""
+        try:
+            found = os.stat(name, dir_fd=folder, follow_symlinks=False)
+        except FileNotFoundError:
+            if over is not None:
+                raise ObjectChanged(url=self.url, key=key) from None
+            return
+        if stat.S_ISDIR(found.st_mode):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        if over is None:
+            raise ObjectExists(url=self.url, key=key)
+        if not stat.S_ISREG(found.st_mode) or self._info(key, found).etag != over:
+            raise ObjectChanged(url=self.url, key=key)
 
     def _list_folder(self, path: bytes, walk: _Walk) -> Iterator[ObjectInfo]:
         """The files of one folder; its folders go to pending, what cannot be seen to unseen."""
@@ -285,14 +309,6 @@ class FolderStore:
                 return StorageUnavailable(url=self.url, problem=f"{problem}, at {key!r}.")
 
 
-def _exists(name: bytes, folder: int) -> bool:
-    try:
-        os.stat(name, dir_fd=folder, follow_symlinks=False)
-    except FileNotFoundError:
-        return False
-    return True
-
-
 def _new_file(folder: int) -> tuple[int, bytes | None]:
     """A file to write, and its name if the file system cannot do without one."""
     try:
@@ -311,20 +327,18 @@ def _partial_name() -> bytes:
     return f".hashmatch-{secrets.token_hex(8)}.partial".encode()
 
 
-def _publish(fd: int, partial: bytes | None, name: bytes, folder: int, *, replace: bool) -> None:
-    """Put the written file under its name. Raises FileExistsError unless replace."""
-    if not replace:
-        _link(fd, partial, name, folder)
+@contextmanager
+def _named(fd: int, partial: bytes | None, folder: int) -> Iterator[bytes]:
+    """The written file's name to rename from: only what has a name can be renamed over another."""
+    if partial is not None:
+        yield partial
         return
-    source = partial or _partial_name()
-    if partial is None:
-        # Only what has a name can be renamed over another.
-        _link(fd, None, source, folder)
+    source = _partial_name()
+    _link(fd, None, source, folder)
     try:
-        os.replace(source, name, src_dir_fd=folder, dst_dir_fd=folder)
-    except BaseException:
+        yield source
+    finally:
         _discard(source, folder)
-        raise
 
 
 def _discard(partial: bytes | None, folder: int) -> None:

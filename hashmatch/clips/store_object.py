@@ -9,9 +9,9 @@ What obstore cannot do is turned into errors, never into silence:
   the first of them: ListingIncomplete, and the run says so. A Google bucket can be reached as S3
   instead, which has no such limit: s3://BUCKET with endpoint https://storage.googleapis.com.
 - It strips a slash at a key's start or end, so such an object is listed but not found when it is
-read. - Only uploads that are sent in one request can demand that the key is free. Larger ones look
-first,
-  which leaves a moment for another writer.
+  read.
+- Only uploads that are sent in one request can demand that the key is free, or holds the version
+  to replace. Larger ones look first, which leaves as long for another writer as they take.
 - It has no conditional delete: the ETag is compared just before, which leaves a moment too. In a
   bucket with versions or soft delete the bytes stay until the bucket's own rules remove them.
 """
@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from datetime import timedelta
 from itertools import chain
 from typing import TYPE_CHECKING
@@ -40,6 +40,7 @@ from obstore.store import AzureStore, GCSStore
 from hashmatch.clips.keys import to_key, to_name
 from hashmatch.clips.store import (
     CHUNK,
+    Deletion,
     KeyRefused,
     ListingIncomplete,
     ObjectChanged,
@@ -53,7 +54,7 @@ from hashmatch.config import Storage
 from hashmatch.errors import ConfigError, StorageError
 
 if TYPE_CHECKING:
-    from obstore import GetOptions, ObjectMeta, PutMode
+    from obstore import GetOptions, ObjectMeta, PutMode, UpdateVersion
     from obstore.store import ClientConfig, RetryConfig
     from obstore.store import ObjectStore as Backend
 
@@ -160,38 +161,56 @@ class ObjectStore:
         if count != stop - start:
             raise StorageUnavailable(url=self.url, problem=f"{key!r} broke off while it was read.")
 
-    def write(self, key: str, chunks: Iterable[bytes], *, replace: bool) -> ObjectInfo:
+    def write(self, key: str, chunks: Iterable[bytes], *, over: str | None = None) -> ObjectInfo:
         path = self._path(key)
-        if not replace:
-            with suppress(ObjectNotFound):
-                self.head(key)
-                raise ObjectExists(url=self.url, key=key)
+        mode = self._mode(key, over)
         source = _Source(chunks)
         start = source.take(PART + 1)
         try:
             with self._errors(key):
                 if len(start) <= PART:
-                    mode: PutMode = "overwrite" if replace else "create"
                     written = obstore.put(self._backend, path, start, mode=mode)
                 else:
                     body = chain([start], source)
                     written = obstore.put(
                         self._backend, path, body, chunk_size=PART, max_concurrency=2
                     )
-        except StorageError:
+        except StorageError as error:
             if source.failure is not None:
                 raise source.failure from None
+            if isinstance(error, ObjectNotFound):
+                raise ObjectChanged(url=self.url, key=key) from None
             raise
         info = self.head(key)
         if info.size != source.count or written["e_tag"] not in (None, info.etag):
             raise ObjectChanged(url=self.url, key=key)
         return info
 
-    def delete(self, key: str, etag: str) -> None:
+    def _mode(self, key: str, over: str | None) -> PutMode:
+        """The condition of a write. Raises ObjectExists or ObjectChanged if it does not hold now."""
+        try:
+            with self._errors(key):
+                found = obstore.head(self._backend, self._path(key))
+        except ObjectNotFound:
+            if over is None:
+                return "create"
+            raise ObjectChanged(url=self.url, key=key) from None
+        if over is None:
+            raise ObjectExists(url=self.url, key=key)
+        if found["e_tag"] != over:
+            raise ObjectChanged(url=self.url, key=key)
+        seen: UpdateVersion = {"e_tag": over}
+        if found["version"] is not None:
+            # What Google compares, and calls generation. Azure compares the ETag.
+            seen["version"] = found["version"]
+        return seen
+
+    def delete(self, key: str, etag: str) -> Deletion:
         if self.head(key).etag != etag:
             raise ObjectChanged(url=self.url, key=key)
         with self._errors(key):
             obstore.delete(self._backend, self._path(key))
+        return Deletion(versions=1, others=None)
 
     def _path(self, key: str) -> str:
         try:

@@ -7,9 +7,10 @@ percent-encoding. Objects of no bytes whose key ends in `/` are what consoles dr
 and are passed over. Credentials come from the settings, else from where boto3 looks: environment,
 profile, role.
 
-What a backend must know: If-Match on GET, If-None-Match on PUT and CompleteMultipartUpload (Amazon
-since November 2024). One that ignores conditions is noticed on reads by the ETag of its answer; on
-writes a race between two writers of one key is not.
+What a backend must know: If-Match on GET, and If-None-Match and If-Match on PUT and
+CompleteMultipartUpload (Amazon since November 2024). One that answers 501 to them cannot be written
+to. One that ignores them is noticed on reads by the ETag of its answer; on writes the key is looked
+at just before, which leaves a moment for another writer.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from itertools import chain
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
@@ -42,6 +44,7 @@ from botocore.exceptions import (
 from hashmatch.clips.keys import to_key, to_name
 from hashmatch.clips.store import (
     CHUNK,
+    Deletion,
     KeyRefused,
     ListingIncomplete,
     ObjectChanged,
@@ -173,52 +176,65 @@ class S3Store:
                     raise
                 time.sleep(random.uniform(0, min(_LONGEST_WAIT, 2.0**breaks / 4)))
 
-    def write(self, key: str, chunks: Iterable[bytes], *, replace: bool) -> ObjectInfo:
+    def write(self, key: str, chunks: Iterable[bytes], *, over: str | None = None) -> ObjectInfo:
         """As `Store.write`. Larger objects go up in parts, held in memory one at a time.
 
         Parts of an upload that a crash cut short stay in the bucket, unseen, until a lifecycle rule
         (AbortIncompleteMultipartUpload) removes them.
         """
         name = self._name(key)
-        condition = {} if replace else {"IfNoneMatch": "*"}
-        if not replace:
-            # A server that ignores the condition would replace; and why send 20 GiB to be refused?
-            with suppress(ObjectNotFound):
-                self._head(key)
-                raise ObjectExists(url=self.url, key=key)
+        condition = {"IfNoneMatch": "*"} if over is None else {"IfMatch": over}
+        self._look(key, over)
         parts = _parts(chunks)
         first = next(parts)
         second = next(parts, None)
         if second is None:
             size = len(first)
-            with self._errors(key, writing=True):
+            with self._errors(key, condition):
                 answer = self._client.put_object(
                     Bucket=self._bucket, Key=name, Body=first, ContentMD5=_md5(first), **condition
                 )
         else:
-            size, answer = self._send(key, chain([first, second], parts), condition)
+            size, answer = self._send(key, chain([first, second], parts), over, condition)
         info = self.head(key)
         if info.size != size or info.etag != answer["ETag"]:
             raise ObjectChanged(url=self.url, key=key)
         return info
 
+    def _look(self, key: str, over: str | None) -> None:
+        """Raises ObjectExists or ObjectChanged unless the key may be written to now.
+
+        Servers may ignore the condition of the request itself; and why send 20 GiB to be refused?
+        """
+        try:
+            found = self._head(key)
+        except ObjectNotFound:
+            if over is not None:
+                raise ObjectChanged(url=self.url, key=key) from None
+            return
+        if over is None:
+            raise ObjectExists(url=self.url, key=key)
+        if found["ETag"] != over:
+            raise ObjectChanged(url=self.url, key=key)
+
     def _send(
-        self, key: str, parts: Iterable[bytes], condition: dict[str, str]
+        self, key: str, parts: Iterable[bytes], over: str | None, condition: dict[str, str]
     ) -> tuple[int, dict[str, Any]]:
         """Upload in parts, or leave nothing. Returns how many bytes, and S3's answer."""
         target = {"Bucket": self._bucket, "Key": self._name(key)}
-        with self._errors(key, writing=True):
+        with self._errors(key, condition):
             target["UploadId"] = self._client.create_multipart_upload(**target)["UploadId"]
         size, sent = 0, []
         try:
             for number, part in enumerate(parts, 1):
-                with self._errors(key, writing=True):
+                with self._errors(key, condition):
                     answer = self._client.upload_part(
                         PartNumber=number, Body=part, ContentMD5=_md5(part), **target
                     )
                 sent.append({"PartNumber": number, "ETag": answer["ETag"]})
                 size += len(part)
-            with self._errors(key, writing=True):
+            self._look(key, over)
+            with self._errors(key, condition):
                 return size, self._client.complete_multipart_upload(
                     MultipartUpload={"Parts": sent}, **target, **condition
                 )
@@ -227,7 +243,7 @@ class S3Store:
                 self._client.abort_multipart_upload(**target)
             raise
 
-    def delete(self, key: str, etag: str) -> None:
+    def delete(self, key: str, etag: str) -> Deletion:
         """As `Store.delete`.
 
         In a bucket with versions, that version itself goes (this needs s3:DeleteObjectVersion), and
@@ -252,6 +268,7 @@ class S3Store:
             found = None
             with suppress(ObjectNotFound):
                 found = self._head(key)
+        return Deletion(versions=len(removed), others=None)
 
     def _delete_version(self, name: str, version: str | None, etag: str) -> None:
         target = {"Bucket": self._bucket, "Key": name}
@@ -304,12 +321,14 @@ class S3Store:
         raise KeyRefused(url=self.url, key=key, problem="S3 keys are UTF-8 and not empty")
 
     @contextmanager
-    def _errors(self, key: str, *, writing: bool = False) -> Iterator[None]:
+    def _errors(
+        self, key: str, condition: Mapping[str, str] = MappingProxyType({})
+    ) -> Iterator[None]:
         """boto3's errors as ours. Their texts stay out: they may hold signed addresses."""
         try:
             yield
         except ClientError as error:
-            raise self._refusal(error, key, writing) from None
+            raise self._refusal(error, key, condition) from None
         except _NO_CREDENTIALS as error:
             raise ObjectDenied(
                 url=self.url, key=key, problem=f"no credentials: {type(error).__name__}"
@@ -322,7 +341,7 @@ class S3Store:
         except BotoCoreError as error:
             raise StorageUnavailable(url=self.url, problem=f"{type(error).__name__}.") from None
 
-    def _refusal(self, error: ClientError, key: str, writing: bool) -> StorageError:
+    def _refusal(self, error: ClientError, key: str, condition: Mapping[str, str]) -> StorageError:
         code, status = str(error.response.get("Error", {}).get("Code", "")), _status(error)
         said = f"HTTP {status}" if code in ("", str(status)) else f"HTTP {status} {code}"
         if code == "NoSuchBucket":
@@ -332,12 +351,17 @@ class S3Store:
         if code == "InvalidObjectState":
             problem = f"{key!r} is archived and must be restored before it can be read."
             return StorageError(url=self.url, problem=problem)
+        if code == "NoSuchUpload":
+            problem = f"the upload of {key!r} was removed while it was under way."
+            return StorageUnavailable(url=self.url, problem=problem)
         if status == 404:
-            return ObjectNotFound(url=self.url, key=key)
+            gone = ObjectChanged if "IfMatch" in condition else ObjectNotFound
+            return gone(url=self.url, key=key)
         if status in (401, 403) or code in _DENIED:
             return ObjectDenied(url=self.url, key=key, problem=said)
         if status in (304, 412):
-            return (ObjectExists if writing else ObjectChanged)(url=self.url, key=key)
+            taken = ObjectExists if "IfNoneMatch" in condition else ObjectChanged
+            return taken(url=self.url, key=key)
         if status == 416:
             return ObjectChanged(url=self.url, key=key)
         if status == 501:

@@ -2,7 +2,7 @@
 
     recipients = parse_recipients(["age1…custodian", "age1…break-glass"])
     stream = SealedStream(store.read(key, etag), recipients, sha256=fingerprint.digests.sha256)
-    vault.write(name, stream, replace=True)     # sealed bytes, as they are asked for
+    vault.write(name, stream)     # sealed bytes, as they are asked for
     stream.content, stream.sealed               # size and SHA-256 of both sides
 
 Streams in constant memory: one thread reads and seals, the caller takes. The stream ends without an

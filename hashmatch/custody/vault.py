@@ -69,7 +69,7 @@ class Vault:
         """
         stream = SealedStream(chunks, self.recipients, sha256=sha256)
         try:
-            info = self.store.write(key, stream, replace=True)
+            info = self.store.write(key, stream, over=self._standing(key))
         except Exception as error:
             # A writer may hide what went wrong on the clip's side behind an error of its own.
             if stream.failure is not None and stream.failure is not error:
@@ -83,6 +83,13 @@ class Vault:
             sent = stream.sealed.size
             raise VaultFailed(problem=f"{sent} bytes were sent, {info.size} were stored")
         return Receipt(key, stream.content, stream.sealed)
+
+    def _standing(self, key: str) -> str | None:
+        """The ETag of what is under the key, if anything is."""
+        try:
+            return self.store.head(key).etag
+        except ObjectNotFound:
+            return None
 
     def read_back(self, key: str) -> Measure | None:
         """Size and digest of the whole object, read from storage again; None if it is not there."""

@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 from custody_parts import CLIP, Scene, Through, keys, needs_age, opened
+from storing import put
 
 from hashmatch.clips.opening import open_store
-from hashmatch.clips.store import ObjectInfo, Store
+from hashmatch.clips.store import Deletion, ObjectInfo, Store
 from hashmatch.config import Storage
 
 __all__ = ["keys"]
@@ -42,10 +43,10 @@ class Watched(Through):
         self.scene = scene
         self.seen: list[tuple[str, list[bytes], str]] = []
 
-    def delete(self, key: str, etag: str) -> None:
+    def delete(self, key: str, etag: str) -> Deletion:
         scene = self.scene
         self.seen.append((scene.row.state, scene.recovered(), scene.kinds()[-1]))
-        self.store.delete(key, etag)
+        return self.store.delete(key, etag)
 
 
 def test_an_original_is_removed_only_when_its_copy_is_verified_and_on_record(scene):
@@ -59,8 +60,8 @@ def test_the_copy_is_read_from_storage_again_after_it_was_written(scene):
     calls: list[str] = []
 
     class Noting(Through):
-        def write(self, key, chunks, *, replace) -> ObjectInfo:
-            info = self.store.write(key, chunks, replace=replace)
+        def write(self, key, chunks, *, over=None) -> ObjectInfo:
+            info = self.store.write(key, chunks, over=over)
             calls.append(f"wrote {info.size}")
             return info
 
@@ -79,8 +80,8 @@ def test_what_the_platform_puts_in_place_of_a_clip_is_never_touched(scene):
 
     class Replaced(Through):
         def delete(self, key, etag):
-            self.store.write(key, [b"a newer version"], replace=True)
-            self.store.delete(key, etag)
+            put(self.store, key, [b"a newer version"])
+            return self.store.delete(key, etag)
 
     scene.custody(clips=Replaced(scene.clips)).advance(scene.case)
     assert b"".join(scene.clips.read(key)) == b"a newer version"

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 from custody_parts import CLIP, KEY, Key, Scene, Through, in_folders, keys, needs_age
+from storing import put
 
 from hashmatch.clips.store import (
     KeyRefused,
@@ -170,25 +171,24 @@ class Failing(Through):
         if mine:
             raise self.error
 
-    def write(self, key, chunks, *, replace):
+    def write(self, key, chunks, *, over=None):
         mine = self._turn()
 
         def cut():
             yield next(iter(chunks))
             raise self.error
 
-        info = self.store.write(
-            key, cut() if mine and self.when == "middle" else chunks, replace=replace
-        )
+        info = self.store.write(key, cut() if mine and self.when == "middle" else chunks, over=over)
         if mine:
             raise self.error
         return info
 
     def delete(self, key, etag):
         mine = self._turn()
-        self.store.delete(key, etag)
+        done = self.store.delete(key, etag)
         if mine:
             raise self.error
+        return done
 
 
 PASSING = [StorageUnavailable, ObjectDenied, StorageFull, KeyRefused, StorageError]
@@ -218,7 +218,7 @@ def test_storage_that_fails_anywhere_stops_nothing_for_good(fresh, side, error, 
 @pytest.mark.parametrize("error", [ObjectNotFound, ObjectChanged, ObjectExists])
 def test_what_the_vault_says_is_never_taken_for_the_state_of_the_original(fresh, error):
     scene = next(fresh)
-    refused = Failing(scene.vault, error(url="s3://vault/", key="k"), 1, "before")
+    refused = Failing(scene.vault, error(url="s3://vault/", key="k"), 2, "before")
     progress = scene.custody(vault=refused).advance(scene.case)
     assert progress.state is State.DETECTED
     assert "vault" in progress.problem
@@ -245,37 +245,37 @@ class Lying(Through):
         self.left -= 1
         return self.left >= 0
 
-    def write(self, key, chunks, *, replace):
+    def write(self, key, chunks, *, over=None):
         self.writes += 1
-        return self.store.write(key, chunks, replace=replace)
+        return self.store.write(key, chunks, over=over)
 
 
 class StoresNothing(Lying):
-    def write(self, key, chunks, *, replace):
+    def write(self, key, chunks, *, over=None):
         self.writes += 1
         if not self._lies():
-            return self.store.write(key, chunks, replace=replace)
-        before = self.store.write("elsewhere", chunks, replace=True)
+            return self.store.write(key, chunks, over=over)
+        before = self.store.write("elsewhere", chunks)
         self.store.delete("elsewhere", before.etag)
         return before
 
 
 class StopsEarly(Lying):
-    def write(self, key, chunks, *, replace):
+    def write(self, key, chunks, *, over=None):
         self.writes += 1
         few = itertools.islice(chunks, 1) if self._lies() else chunks
-        return self.store.write(key, few, replace=replace)
+        return self.store.write(key, few, over=over)
 
 
 class WritesShort(Lying):
     claims = True
 
-    def write(self, key, chunks, *, replace):
+    def write(self, key, chunks, *, over=None):
         self.writes += 1
         if not self._lies():
-            return self.store.write(key, chunks, replace=replace)
+            return self.store.write(key, chunks, over=over)
         data = b"".join(chunks)
-        info = self.store.write(key, [data[:-1000]], replace=replace)
+        info = self.store.write(key, [data[:-1000]], over=over)
         return replace_size(info, len(data)) if self.claims else info
 
 
@@ -284,13 +284,13 @@ class WritesShortAndSaysSo(WritesShort):
 
 
 class WritesAnotherBit(Lying):
-    def write(self, key, chunks, *, replace):
+    def write(self, key, chunks, *, over=None):
         self.writes += 1
         if not self._lies():
-            return self.store.write(key, chunks, replace=replace)
+            return self.store.write(key, chunks, over=over)
         data = bytearray(b"".join(chunks))
         data[len(data) // 2] ^= 1
-        return self.store.write(key, [bytes(data)], replace=replace)
+        return self.store.write(key, [bytes(data)], over=over)
 
 
 class ReadsAnotherBit(Lying):
@@ -353,7 +353,7 @@ def test_a_copy_damaged_between_two_runs_is_noticed_before_the_original_goes(fre
     no_deletion = Failing(scene.clips, denied, 2, "before")
     assert scene.custody(clips=no_deletion).advance(scene.case).state is State.VERIFIED
     damaged = scene.sealed()[:-1]
-    scene.vault.write(scene.row.vault_key, [damaged], replace=True)
+    put(scene.vault, scene.row.vault_key, [damaged])
     list(scene.custody().resume())
     scene.assert_taken()
 
@@ -361,17 +361,17 @@ def test_a_copy_damaged_between_two_runs_is_noticed_before_the_original_goes(fre
 def test_a_copy_damaged_after_the_original_went_is_kept_and_reported(fresh):
     scene = next(fresh)
     unavailable = StorageUnavailable(url="s3://vault/", problem="no answer")
-    unread = Failing(scene.vault, unavailable, 2, "before")
+    unread = Failing(scene.vault, unavailable, 3, "before")
     assert scene.custody(vault=unread).advance(scene.case).state is State.SEALED
     whole = scene.sealed()
-    scene.vault.write(scene.row.vault_key, [whole[:-1]], replace=True)
+    put(scene.vault, scene.row.vault_key, [whole[:-1]])
     scene.clips.delete(KEY, scene.row.etag)
     for _ in range(2):
         progress = scene.custody().advance(scene.case)
         assert progress.state is State.SEALED
         assert "gone" in progress.problem
         assert scene.sealed() == whole[:-1]
-    scene.vault.write(scene.row.vault_key, [whole], replace=True)
+    put(scene.vault, scene.row.vault_key, [whole])
     assert scene.custody().advance(scene.case).state is State.REMOVED
     assert scene.recovered() == [CLIP, CLIP]
 

@@ -17,6 +17,7 @@ from custody_parts import (
     needs_age,
     sha256,
 )
+from storing import put
 
 from hashmatch.clips.opening import open_store
 from hashmatch.clips.store_folder import FolderStore
@@ -116,7 +117,7 @@ def test_a_clip_that_vanished_before_it_was_sealed_is_on_record_as_lost(scene):
 
 
 def test_a_clip_that_the_platform_replaced_before_it_was_sealed_is_not_touched(scene):
-    scene.clips.write(KEY, [b"a newer version"], replace=True)
+    put(scene.clips, KEY, [b"a newer version"])
     progress = scene.custody().advance(scene.case)
     assert progress.state is State.LOST
     assert scene.original() == b"a newer version"
@@ -126,8 +127,8 @@ def test_a_clip_that_the_platform_replaced_before_it_was_sealed_is_not_touched(s
 def test_a_version_put_there_after_the_sealing_is_not_removed(scene):
     class ReplacedBeforeRemoval(Through):
         def delete(self, key, etag):
-            scene.clips.write(KEY, [b"a newer version"], replace=True)
-            scene.clips.delete(key, etag)
+            put(scene.clips, KEY, [b"a newer version"])
+            return scene.clips.delete(key, etag)
 
     progress = scene.custody(clips=ReplacedBeforeRemoval(scene.clips)).advance(scene.case)
     assert progress.state is State.REMOVED
@@ -202,15 +203,15 @@ class TestReupload:
             def head(self, key):
                 return dataclasses.replace(self.store.head(key), etag=old)
 
-            def write(self, key, chunks, *, replace):
-                info = self.store.write(key, chunks, replace=replace)
+            def write(self, key, chunks, *, over=None):
+                info = self.store.write(key, chunks, over=over)
                 return dataclasses.replace(info, etag=old)
 
             def read(self, key, *_):
                 return self.store.read(key, self._real(key))
 
             def delete(self, key, *_):
-                self.store.delete(key, self._real(key))
+                return self.store.delete(key, self._real(key))
 
         scene.clips = SameEtag(scene.clips)
         scene.begin(content)

@@ -22,7 +22,7 @@ KEYS = ["2026/11/a.mp4", "2026/11/b.webm", "2026/12/c.mp4", "thumbs/a.jpg", "z.m
 def store(request: pytest.FixtureRequest) -> Store:
     store = make(request.param, request)
     for key in KEYS:
-        store.write(key, [key.encode()], replace=False)
+        store.write(key, [key.encode()])
     return store
 
 
@@ -120,7 +120,7 @@ def test_a_listing_with_holes_is_used_and_told(
     tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     store = make("folder", request)
-    store.write("a", [b"x"], replace=False)
+    store.write("a", [b"x"])
     outside = tmp_path / "elsewhere"
     outside.mkdir()
     (Path(store.url) / "link").symlink_to(outside)

@@ -22,8 +22,8 @@ def store(request: pytest.FixtureRequest) -> Store:
     return make(request.param, request)
 
 
-def put(store: Store, body: bytes = BODY, *, replace: bool = False) -> Clip:
-    info = store.write("a.mp4", [body], replace=replace)
+def put(store: Store, body: bytes = BODY, over: str | None = None) -> Clip:
+    info = store.write("a.mp4", [body], over=over)
     return Clip(info.key, info.etag, info.size, info.modified)
 
 
@@ -72,9 +72,10 @@ def test_nothing_is_read_twice(store: Store, tmp_path: Path) -> None:
 
 
 def test_a_newer_version_is_never_mixed_in(store: Store, tmp_path: Path) -> None:
-    with open_ranges(store, put(store), tmp_path / "spool", 1 << 30) as ranges:
+    clip = put(store)
+    with open_ranges(store, clip, tmp_path / "spool", 1 << 30) as ranges:
         part(ranges, 0, BLOCK)
-        put(store, BODY[::-1], replace=True)
+        put(store, BODY[::-1], over=clip.etag)
         with pytest.raises(ObjectChanged):
             ranges.supply(BLOCK, 2 * BLOCK)
 

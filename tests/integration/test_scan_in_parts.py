@@ -73,8 +73,8 @@ def scan(tmp_path: Path, store: Store) -> Iterator[Scan]:
         scanner.close()
 
 
-def put(store: Store, body: bytes, *, replace: bool = False) -> Clip:
-    info = store.write(KEY, [body], replace=replace)
+def put(store: Store, body: bytes, over: str | None = None) -> Clip:
+    info = store.write(KEY, [body], over=over)
     return Clip(info.key, info.etag, info.size, info.modified)
 
 
@@ -165,7 +165,7 @@ def test_a_clip_that_changes_between_two_parts_is_seen_in_its_newer_version(
 
     def change(how: str, number: int) -> None:
         if (how, number) == ("part", 3):
-            put(store, newer, replace=True)
+            put(store, newer, over=clip.etag)
 
     scanned = scan(clip, through=Meddled(store, change))
     assert scanned.etag == store.head(KEY).etag != clip.etag

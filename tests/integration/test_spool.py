@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from stores import make
+from storing import put
 
 from hashmatch.clips.spool import ATTEMPTS, ClipTooLarge, fetch
 from hashmatch.clips.store import (
@@ -63,7 +64,7 @@ class Meddled:
 
 @pytest.mark.parametrize("body", [b"", b"x", BODY])
 def test_a_spooled_clip_is_the_clip(store: Store, folder: Path, body: bytes) -> None:
-    info = store.write("a.mp4", [body], replace=False)
+    info = store.write("a.mp4", [body])
     with fetch(store, clip(store), folder, LIMIT) as spooled:
         assert spooled.file.read() == body
         assert (spooled.size, spooled.etag) == (len(body), info.etag)
@@ -75,7 +76,7 @@ def test_a_spooled_clip_is_the_clip(store: Store, folder: Path, body: bytes) -> 
 
 
 def test_a_spooled_clip_has_no_name_and_cannot_be_written_to(store: Store, folder: Path) -> None:
-    store.write("a.mp4", [BODY], replace=False)
+    store.write("a.mp4", [BODY])
     with fetch(store, clip(store), folder, LIMIT) as spooled:
         assert list(folder.iterdir()) == []
         assert spooled.file.tell() == 0
@@ -84,20 +85,20 @@ def test_a_spooled_clip_has_no_name_and_cannot_be_written_to(store: Store, folde
 
 
 def test_a_newer_version_is_taken_and_named(store: Store, folder: Path) -> None:
-    store.write("a.mp4", [b"old"], replace=False)
+    store.write("a.mp4", [b"old"])
     listed = clip(store)
-    new = store.write("a.mp4", [BODY], replace=True)
+    new = store.write("a.mp4", [BODY], over=listed.etag)
     with fetch(store, listed, folder, LIMIT) as spooled:
         assert spooled.file.read() == BODY
         assert (spooled.etag, spooled.size) == (new.etag, len(BODY))
 
 
 def test_a_clip_that_settles_is_taken(store: Store, folder: Path) -> None:
-    store.write("a.mp4", [b"0"], replace=False)
+    store.write("a.mp4", [b"0"])
 
     def change(n: int) -> None:
         if n < ATTEMPTS:
-            store.write("a.mp4", [b"x" * n], replace=True)
+            put(store, "a.mp4", [b"x" * n])
 
     with fetch(Meddled(store, change), clip(store), folder, LIMIT) as spooled:
         assert spooled.file.read() == b"x" * (ATTEMPTS - 1)
@@ -105,15 +106,15 @@ def test_a_clip_that_settles_is_taken(store: Store, folder: Path) -> None:
 
 
 def test_a_clip_that_keeps_changing_is_given_up(store: Store, folder: Path) -> None:
-    store.write("a.mp4", [b"0"], replace=False)
-    meddled = Meddled(store, lambda n: store.write("a.mp4", [b"x" * n], replace=True) and None)
+    store.write("a.mp4", [b"0"])
+    meddled = Meddled(store, lambda n: put(store, "a.mp4", [b"x" * n]) and None)
     with pytest.raises(ObjectChanged):
         fetch(meddled, clip(store), folder, LIMIT)
     assert meddled.reads == ATTEMPTS
 
 
 def test_a_clip_that_is_gone_is_told(store: Store, folder: Path) -> None:
-    store.write("a.mp4", [b"x"], replace=False)
+    store.write("a.mp4", [b"x"])
     listed = clip(store)
     store.delete("a.mp4", listed.etag)
     with pytest.raises(ObjectNotFound):
@@ -121,14 +122,14 @@ def test_a_clip_that_is_gone_is_told(store: Store, folder: Path) -> None:
 
 
 def test_a_listing_that_lied_of_the_size_is_corrected(store: Store, folder: Path) -> None:
-    store.write("a.mp4", [BODY], replace=False)
+    store.write("a.mp4", [BODY])
     for size in (0, 5, len(BODY) + 1):
         with fetch(store, replace(clip(store), size=size), folder, LIMIT) as spooled:
             assert spooled.size == len(BODY)
 
 
 def test_a_clip_that_is_too_large_is_not_read(store: Store, folder: Path) -> None:
-    store.write("a.mp4", [BODY], replace=False)
+    store.write("a.mp4", [BODY])
     meddled = Meddled(store, lambda _: None)
     with pytest.raises(ClipTooLarge, match=str(len(BODY) - 1)):
         fetch(meddled, clip(store), folder, len(BODY) - 1)
@@ -137,7 +138,7 @@ def test_a_clip_that_is_too_large_is_not_read(store: Store, folder: Path) -> Non
 
 
 def test_a_clip_that_is_larger_than_it_was_listed_is_too_large(store: Store, folder: Path) -> None:
-    store.write("a.mp4", [BODY], replace=False)
+    store.write("a.mp4", [BODY])
     with pytest.raises(ClipTooLarge):
         fetch(store, replace(clip(store), size=5), folder, 100)
 
@@ -145,7 +146,7 @@ def test_a_clip_that_is_larger_than_it_was_listed_is_too_large(store: Store, fol
 def test_a_failing_storage_leaves_nothing_behind(
     store: Store, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    store.write("a.mp4", [BODY], replace=False)
+    store.write("a.mp4", [BODY])
 
     def broken(key: str, etag: str | None = None) -> Iterator[bytes]:
         yield b"some"
@@ -170,7 +171,7 @@ def test_a_full_spool_folder_is_named(store: Store, tmp_path: Path) -> None:
     if mounted.returncode:
         pytest.skip("mounting a small file system needs root")
     try:
-        store.write("a.mp4", [BODY], replace=False)
+        store.write("a.mp4", [BODY])
         meddled = Meddled(store, lambda _: None)
         with pytest.raises(StorageFull, match=str(folder)):
             fetch(meddled, clip(store), folder, LIMIT)
@@ -201,7 +202,7 @@ def fill(folder: Path) -> None:
 
 def test_a_spool_folder_that_cannot_be_is_told(store: Store, tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"x")
-    store.write("a.mp4", [b"x"], replace=False)
+    store.write("a.mp4", [b"x"])
     with pytest.raises(Exception, match=str(tmp_path / "file")) as raised:
         fetch(store, clip(store), tmp_path / "file" / "spool", LIMIT)
     assert raised.value.exit_code == 15

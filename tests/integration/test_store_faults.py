@@ -11,7 +11,7 @@ from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
-from fault_server import BODY, ETAG, Answer, FaultServer, give, hang, page, refuse
+from fault_server import BODY, ETAG, Answer, FaultServer, by_method, give, hang, page, refuse
 from s3_server import SECRET
 from stores import over_obstore
 
@@ -81,7 +81,7 @@ USES: dict[str, Callable[[Store], object]] = {
     "list": lambda store: list(store.list()),
     "head": lambda store: store.head("a"),
     "read": lambda store: list(store.read("a", ETAG)),
-    "write": lambda store: store.write("a", [b"x"], replace=True),
+    "write": lambda store: store.write("a", [b"x"]),
     "delete": lambda store: store.delete("a", ETAG),
 }
 
@@ -151,11 +151,32 @@ def test_an_object_that_went_or_changed_is_told(
 def test_s3_refuses_a_write(
     server: FaultServer, status: int, code: str, expected: type[StorageError]
 ) -> None:
-    server.answer = refuse(status, code)
+    server.answer = by_method(HEAD=refuse(404), PUT=refuse(status, code))
     with pytest.raises(expected) as raised:
-        make("s3", server.endpoint).write("a", [b"x"], replace=True)
+        make("s3", server.endpoint).write("a", [b"x"])
     assert type(raised.value) is expected
     check_silence(raised.value)
+    assert server.asked[-1][2]["if-none-match"] == "*"
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "expected"),
+    [
+        (412, "PreconditionFailed", ObjectChanged),
+        (404, "NoSuchKey", ObjectChanged),
+        (409, "ConditionalRequestConflict", StorageUnavailable),
+        (501, "NotImplemented", StorageError),
+    ],
+)
+def test_s3_refuses_a_write_over_a_version(
+    server: FaultServer, status: int, code: str, expected: type[StorageError]
+) -> None:
+    server.answer = by_method(HEAD=give(), PUT=refuse(status, code))
+    with pytest.raises(expected) as raised:
+        make("s3", server.endpoint).write("a", [b"x"], over=ETAG)
+    assert type(raised.value) is expected
+    assert server.asked[-1][2]["if-match"] == ETAG
+    assert "if-none-match" not in server.asked[-1][2]
 
 
 def test_an_archived_object_is_told(server: FaultServer) -> None:
@@ -368,4 +389,4 @@ def test_a_write_that_another_one_overtook_is_told(server: FaultServer) -> None:
 
     server.answer = answer
     with pytest.raises(ObjectChanged):
-        make("s3", server.endpoint).write("a", [b""], replace=True)
+        make("s3", server.endpoint).write("a", [b""], over='"theirs"')

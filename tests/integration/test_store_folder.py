@@ -81,7 +81,7 @@ file_names = st.binary(min_size=1, max_size=30).filter(
 def test_any_file_name_is_written_listed_and_read(store: FolderStore, names: list[bytes]) -> None:
     wanted = {to_key(name): name for name in names}
     for key, name in wanted.items():
-        store.write(key, [name], replace=False)
+        store.write(key, [name])
     assert {i.key: content(store, i.key, i.etag) for i in store.list()} == wanted
     for info in list(store.list()):
         store.delete(info.key, info.etag)
@@ -95,7 +95,7 @@ def test_no_key_leads_out_of_the_folder(root: Path, store: FolderStore, key: str
     for use in (
         lambda: store.head(key),
         lambda: content(store, key),
-        lambda: store.write(key, [b"x"], replace=True),
+        lambda: store.write(key, [b"x"]),
         lambda: store.delete(key, "0"),
     ):
         with pytest.raises(KeyRefused):
@@ -105,7 +105,7 @@ def test_no_key_leads_out_of_the_folder(root: Path, store: FolderStore, key: str
 
 def test_a_name_that_is_too_long_is_refused(store: FolderStore) -> None:
     with pytest.raises(KeyRefused):
-        store.write("a" * 300, [b"x"], replace=False)
+        store.write("a" * 300, [b"x"])
 
 
 def test_nothing_is_reached_through_a_link(root: Path, store: FolderStore) -> None:
@@ -122,19 +122,21 @@ def test_nothing_is_reached_through_a_link(root: Path, store: FolderStore) -> No
         with pytest.raises(ObjectNotFound):
             store.delete(key, "0")
     with pytest.raises(KeyRefused):
-        store.write("folder/new", [b"x"], replace=True)
+        store.write("folder/new", [b"x"])
     assert [path.name for path in outside.iterdir()] == ["secret"]
     assert (outside / "secret").read_bytes() == b"secret"
 
 
-def test_a_link_is_replaced_and_not_followed_by_a_write(root: Path, store: FolderStore) -> None:
+def test_a_link_is_neither_replaced_nor_followed_by_a_write(root: Path, store: FolderStore) -> None:
     (root.parent / "outside").write_bytes(b"outside")
     (root / "a").symlink_to(root.parent / "outside")
     with pytest.raises(ObjectExists):
-        store.write("a", [b"new"], replace=False)
-    store.write("a", [b"new"], replace=True)
+        store.write("a", [b"new"])
+    for etag in ("0", FolderStore(root.parent).head("outside").etag):
+        with pytest.raises(ObjectChanged):
+            store.write("a", [b"new"], over=etag)
     assert (root.parent / "outside").read_bytes() == b"outside"
-    assert content(store, "a") == b"new"
+    assert (root / "a").is_symlink()
 
 
 @pytest.mark.parametrize("kind", ["file", "folder"])
@@ -197,7 +199,7 @@ def test_a_missing_folder_is_not_an_empty_one(tmp_path: Path) -> None:
         lambda: list(store.list()),
         lambda: store.head("a"),
         lambda: content(store, "a"),
-        lambda: store.write("a", [b"x"], replace=True),
+        lambda: store.write("a", [b"x"]),
         lambda: store.delete("a", "0"),
     ):
         with pytest.raises(StorageUnavailable, match="cannot be opened"):
@@ -313,7 +315,7 @@ CHANGES = [rewrite, append, cut, swap, rewrite_and_set_the_clock_back, Path.unli
 
 @pytest.mark.parametrize("change", CHANGES)
 def test_a_change_during_the_read_is_noticed(root: Path, store: FolderStore, change) -> None:
-    etag = store.write("a", [bytes(3 * CHUNK)], replace=False).etag
+    etag = store.write("a", [bytes(3 * CHUNK)]).etag
     reading = store.read("a", etag)
     next(reading)
     change(root / "a")
@@ -323,7 +325,7 @@ def test_a_change_during_the_read_is_noticed(root: Path, store: FolderStore, cha
 
 @pytest.mark.parametrize("change", CHANGES[:-1])
 def test_a_change_since_the_listing_is_noticed(root: Path, store: FolderStore, change) -> None:
-    etag = store.write("a", [bytes(3 * CHUNK)], replace=False).etag
+    etag = store.write("a", [bytes(3 * CHUNK)]).etag
     change(root / "a")
     with pytest.raises(ObjectChanged):
         next(store.read("a", etag))
@@ -350,7 +352,7 @@ def test_all_is_flushed_before_a_write_returns(
         real(fd)
 
     monkeypatch.setattr(os, "fsync", fsync)
-    store.write("2026/11/a", [b"x"], replace=False)
+    store.write("2026/11/a", [b"x"])
     file, *folders = ((root / name).stat().st_ino for name in ("2026/11/a", "2026/11", "2026", "."))
     assert set(flushed) == {file, *folders}
     # The file before the folder that names it: never a name without content.
@@ -376,26 +378,43 @@ def file_system(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.mark.usefixtures("file_system")
-@pytest.mark.parametrize("replace", [False, True])
-def test_a_write_leaves_its_file_and_nothing_else(store: FolderStore, replace: bool) -> None:
-    info = store.write("a/b", [b"one"], replace=replace)
-    assert list(store.list()) == [info]
-    if replace:
-        info = store.write("a/b", [b"two"], replace=True)
-    else:
-        with pytest.raises(ObjectExists):
-            store.write("a/b", [b"two"], replace=False)
-    assert list(store.list()) == [info]
+def test_a_write_leaves_its_file_and_nothing_else(store: FolderStore) -> None:
+    old = store.write("a/b", [b"one"])
+    assert list(store.list()) == [old]
+    with pytest.raises(ObjectExists):
+        store.write("a/b", [b"two"])
+    assert list(store.list()) == [old]
+    new = store.write("a/b", [b"two"], over=old.etag)
+    assert list(store.list()) == [new]
+    with pytest.raises(ObjectChanged):
+        store.write("a/b", [b"three"], over=old.etag)
+    assert list(store.list()) == [new]
+
+
+@pytest.mark.usefixtures("file_system")
+def test_a_version_that_comes_while_another_is_written_is_not_replaced(
+    root: Path, store: FolderStore
+) -> None:
+    old = store.write("a", [b"old"])
+
+    def chunks() -> Iterator[bytes]:
+        rewrite(root / "a")
+        yield b"new"
+
+    with pytest.raises(ObjectChanged):
+        store.write("a", chunks(), over=old.etag)
+    assert [info.key for info in store.list()] == ["a"]
+    assert content(store, "a") != b"new"
 
 
 @pytest.mark.usefixtures("file_system")
 def test_a_full_disk_is_told_and_leaves_nothing(store: FolderStore) -> None:
-    old = store.write("a", [b"old"], replace=False)
+    old = store.write("a", [b"old"])
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (CHUNK, hard))
     try:
         with pytest.raises(StorageFull, match="'a'"):
-            store.write("a", [bytes(CHUNK), bytes(CHUNK)], replace=True)
+            store.write("a", [bytes(CHUNK), bytes(CHUNK)], over=old.etag)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert list(store.list()) == [old]
@@ -411,25 +430,25 @@ def test_a_really_full_disk_is_told_and_leaves_nothing(tmp_path: Path) -> None:
     try:
         store = FolderStore(tmp_path)
         with pytest.raises(StorageFull, match="No space left"):
-            store.write("a", [bytes(CHUNK)] * 3, replace=False)
+            store.write("a", [bytes(CHUNK)] * 3)
         assert list(store.list()) == []
-        assert store.write("a", [b"fits"], replace=False).size == 4
+        assert store.write("a", [b"fits"]).size == 4
     finally:
         subprocess.run(["umount", str(tmp_path)], check=True)
 
 
 def test_a_write_that_is_killed_leaves_no_half_object(root: Path, store: FolderStore) -> None:
-    old = store.write("a", [b"old"], replace=False)
+    old = store.write("a", [b"old"])
     script = (
         "import sys, time; from pathlib import Path\n"
         "from hashmatch.clips.store_folder import FolderStore\n"
         "def chunks():\n"
         "    yield b'half'; print('half', flush=True); time.sleep(60)\n"
-        "FolderStore(Path(sys.argv[1])).write(sys.argv[2], chunks(), replace=True)\n"
+        "FolderStore(Path(sys.argv[1])).write(sys.argv[2], chunks(), over=sys.argv[3] or None)\n"
     )
-    for key in ("a", "b"):
+    for key, over in (("a", old.etag), ("b", "")):
         with subprocess.Popen(
-            [sys.executable, "-c", script, str(root), key], stdout=subprocess.PIPE
+            [sys.executable, "-c", script, str(root), key, over], stdout=subprocess.PIPE
         ) as writer:
             assert writer.stdout.readline() == b"half\n"
             writer.send_signal(signal.SIGKILL)
@@ -438,17 +457,17 @@ def test_a_write_that_is_killed_leaves_no_half_object(root: Path, store: FolderS
 
 
 def test_a_file_where_a_folder_must_be_is_told(root: Path, store: FolderStore) -> None:
-    store.write("a", [b"x"], replace=False)
+    store.write("a", [b"x"])
     (root / "folder").mkdir()
     with pytest.raises(KeyRefused, match="needs a folder"):
-        store.write("a/b", [b"x"], replace=True)
+        store.write("a/b", [b"x"])
     with pytest.raises(KeyRefused, match="needs a folder"):
-        store.write("folder", [b"x"], replace=True)
+        store.write("folder", [b"x"])
 
 
 def test_many_writers_share_new_folders(store: FolderStore) -> None:
     def write(n: int) -> None:
-        store.write(f"2026/11/22/{n}", [b"x"], replace=False)
+        store.write(f"2026/11/22/{n}", [b"x"])
 
     threads = [threading.Thread(target=write, args=(n,)) for n in range(16)]
     for thread in threads:

@@ -140,7 +140,7 @@ def test_an_upload_that_fails_leaves_no_parts(s3: Bucket) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        make(s3).write("a", chunks(), replace=True)
+        make(s3).write("a", chunks())
     assert not s3.client.list_multipart_uploads(Bucket=s3.name).get("Uploads")
     assert s3.keys() == []
 

@@ -79,9 +79,9 @@ def test_what_goes_wrong_on_the_clips_side_comes_out_as_it_is(tmp_path, vault, e
 
 def test_a_store_that_hides_the_clips_error_behind_its_own_does_not_hide_it_here(store):
     class Hiding(Through):
-        def write(self, key, chunks, *, replace):
+        def write(self, key, chunks, *, over=None):
             try:
-                return self.store.write(key, chunks, replace=replace)
+                return self.store.write(key, chunks, over=over)
             except RuntimeError:
                 raise StorageUnavailable(url="s3://vault/", problem="upload broke") from None
 
@@ -95,8 +95,8 @@ def test_a_store_that_hides_the_clips_error_behind_its_own_does_not_hide_it_here
 
 def test_a_store_that_counts_other_bytes_is_not_believed(store):
     class Miscounting(Through):
-        def write(self, key, chunks, *, replace):
-            info = self.store.write(key, chunks, replace=replace)
+        def write(self, key, chunks, *, over=None):
+            info = self.store.write(key, chunks, over=over)
             return replace_size(info, info.size - 1)
 
     with pytest.raises(VaultFailed, match="were stored"):
