@@ -99,6 +99,15 @@ class AlreadyRunning(HashmatchError):
     exit_code = 13
 
 
+class CustodyBusy(HashmatchError):
+    """Somebody else works on cases at this moment: {holder}.
+
+    Wait until it has ended, look at the case again, then repeat the command if it is still needed.
+    """
+
+    exit_code = 13
+
+
 class ConfigError(HashmatchError):
     """{source}: {problem}
 

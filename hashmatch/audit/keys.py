@@ -70,7 +70,7 @@ def create_keys(key: Path, id_key: Path) -> list[Path]:
 def load_signer(path: Path) -> Ed25519PrivateKey:
     """The key that signs checkpoints. Raises KeyMissing, KeyUnsafe or KeyMalformed."""
     try:
-        key = load_pem_private_key(_read(path), password=None)
+        key = load_pem_private_key(read_secret(path), password=None)
     except (ValueError, TypeError, UnsupportedAlgorithm):
         key = None
     if not isinstance(key, Ed25519PrivateKey):
@@ -80,7 +80,7 @@ def load_signer(path: Path) -> Ed25519PrivateKey:
 
 def load_id_key(path: Path) -> bytes:
     """The 32 bytes that name records. Raises KeyMissing, KeyUnsafe or KeyMalformed."""
-    text = _read(path).strip()
+    text = read_secret(path).strip()
     try:
         key = bytes.fromhex(text.decode("ascii"))
     except ValueError:
@@ -114,7 +114,8 @@ def _create(path: Path, content: bytes) -> None:
         os.close(folder)
 
 
-def _read(path: Path) -> bytes:
+def read_secret(path: Path) -> bytes:
+    """A small file that belongs to one account. Raises KeyMissing, KeyUnsafe or KeyMalformed."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except FileNotFoundError:

@@ -1,9 +1,9 @@
 """Custody: takes a matched clip from clip storage into the vault, step by step.
 
-    custody = Custody(db, clips, vault, names, software)
+    custody = Custody(db, clips, vault, platform, names, software)
     with db.write() as session:
         case = custody.open_case(session, run_id=…, clip=…, sha256=…, size=…, matches=…, at=…)
-    custody.advance(case)              # detected → sealed → verified → removed
+    custody.advance(case)              # detected → sealed → verified → withdrawn → removed
     for progress in custody.resume():  # what earlier runs had to leave behind
         ...
 
@@ -26,17 +26,31 @@ from typing import Any, NamedTuple
 from sqlalchemy.orm import Session
 
 from hashmatch.audit.names import KeyedNames
-from hashmatch.clips.store import ObjectChanged, ObjectDenied, ObjectNotFound, Store
-from hashmatch.custody import record
-from hashmatch.custody.record import Case, State
-from hashmatch.custody.seal import ContentDiffers, Measure, SealingFailed
-from hashmatch.custody.vault import Vault, VaultFailed
-from hashmatch.db.schema import ClipRow
+from hashmatch.clips.store import (
+    ObjectChanged,
+    ObjectDenied,
+    ObjectNotFound,
+    Store,
+    VersionsRemain,
+)
+from hashmatch.custody import destruction, holds, outbox, record, rewrapping
+from hashmatch.custody.agestream import Measure
+from hashmatch.custody.manifest import manifest
+from hashmatch.custody.platform import Platform
+from hashmatch.custody.record import Case, State, Step
+from hashmatch.custody.seal import ContentDiffers, Recipients, SealingFailed, new_case_key
+from hashmatch.custody.vault import Vault, VaultFailed, key_name, manifest_name
+from hashmatch.db.schema import CaseRow, ClipRow
 from hashmatch.db.session import Database
-from hashmatch.errors import HashmatchError, StorageError
+from hashmatch.errors import CustodyBusy, CustodyError, HashmatchError, StorageError
 from hashmatch.model import Json, Match
 
 SEALS_PER_RUN = 3
+
+_ALIKE = (
+    "{} older versions of the same size stay in clip storage under other ETags: they may be the same"
+    " bytes, uploaded in other parts. Have the bucket's administrator compare and remove them."
+)
 
 logger = logging.getLogger(__name__)
 
@@ -52,6 +66,14 @@ class Progress(NamedTuple):
     problem: str | None
 
 
+class PlatformWaits(CustodyError):
+    """The platform has not said that the clip is down: {problem}
+
+    The original stays where it is until then, and the next run asks again. Its answer can be given
+    by hand with the platform's own tools; see docs/custody.md.
+    """
+
+
 class SealedCopyLost(StorageError):
     """The sealed copy is not what was sealed, and the original is gone from clip storage.
 
@@ -63,11 +85,18 @@ class Custody:
     """Everything that is done to matched clips. `software`: name and version, for the record."""
 
     def __init__(
-        self, db: Database, clips: Store, vault: Vault, names: KeyedNames, software: str
+        self,
+        db: Database,
+        clips: Store,
+        vault: Vault,
+        platform: Platform,
+        names: KeyedNames,
+        software: str,
     ) -> None:
         self.db = db
         self.clips = clips
         self.vault = vault
+        self.platform = platform
         self.names = names
         self.software = software
 
@@ -98,11 +127,40 @@ class Custody:
         )
 
     def resume(self) -> Iterator[Progress]:
-        """Advance every unfinished case, oldest first."""
+        """Advance every unfinished case, oldest first; then end what people began and left."""
         with self.db.read() as session:
             cases = record.unfinished(session)
         for case_id in cases:
             yield self.advance(case_id)
+        # Whoever holds the lock is at work on just these.
+        with suppress(CustodyBusy), self.db.custody_lock():
+            yield from self._end_acts()
+
+    def _end_acts(self) -> Iterator[Progress]:
+        """What takes no private key: destruction, a changed key's record, news for the platform."""
+        with self.db.read() as session:
+            rewrapped = record.cases_with_open(session, Step.REWRAP)
+            destroyed = record.cases_with_open(session, Step.DESTROY)
+            messages = outbox.unanswered(session, outbox.Kind.RESTORED)
+        for case_id in rewrapped:
+            yield self._act(case_id, lambda case: keychange.settle(self.db, self.vault, case.id))
+        for case_id in destroyed:
+            yield self._act(case_id, lambda case: destruction.destroy(self, case))
+        for case_id, message in messages:
+            yield self._act(case_id, lambda _, message=message: self._deliver(message))
+
+    def _act(self, case_id: str, act: Callable[[Case], object]) -> Progress:
+        problem = None
+        try:
+            act(self._load(case_id))
+        except (StorageError, CustodyError) as error:
+            problem = _in_words(error)
+        return Progress(case_id, self._load(case_id).state, problem)
+
+    def _deliver(self, message: str) -> None:
+        answer = self.platform.deliver(message)
+        if not answer.done:
+            raise PlatformWaits(problem=answer.problem or "it has not answered yet")
 
     def advance(self, case_id: str) -> Progress:
         """Take a case as far as it goes now.
@@ -116,23 +174,28 @@ class Custody:
                 if case.state is State.DETECTED:
                     if seals == SEALS_PER_RUN:
                         return Progress(case.id, case.state, case.problem)
-                    seals += 1
+                    seals += case.case_key is not None
                     self._seal(case, last=seals == SEALS_PER_RUN)
                 elif case.state is State.SEALED:
                     read_back_now = self._verify(case)
                 elif case.state is State.VERIFIED:
+                    self._withdraw(case)
+                elif case.state is State.WITHDRAWN:
                     read_back_now = self._remove(case, read_back_now)
                 else:
                     return Progress(case.id, case.state, case.problem)
-            except (StorageError, SealingFailed) as error:
+            except (StorageError, SealingFailed, PlatformWaits) as error:
                 self._note(case, error)
                 stuck = self._load(case_id)
                 return Progress(stuck.id, stuck.state, stuck.problem)
 
     def _seal(self, case: Case, *, last: bool) -> None:
+        if case.case_key is None:
+            self._make_key(case)
+            return
         try:
             chunks = self.clips.read(case.clip_key, case.etag)
-            receipt = self.vault.seal(case.vault_key, chunks, sha256=case.sha256)
+            receipt = self.vault.seal(case.vault_key, chunks, case.case_key, sha256=case.sha256)
         except (ObjectNotFound, ObjectChanged) as error:
             gone = "gone" if isinstance(error, ObjectNotFound) else "replaced"
             self._seal_missed(case, gone)
@@ -144,6 +207,26 @@ class Custody:
                 self._note(case, error)
         else:
             self._sealed(case, receipt.sealed, {})
+
+    def _make_key(self, case: Case) -> None:
+        """Give the case a key: its private half into the vault, its public half on record.
+
+        Nothing was sealed to an earlier one that did not get on record, so it is replaced.
+        """
+        key = new_case_key()
+        place = key_name(case.vault_key)
+        sent = self.vault.seal_paper(place, key.private.encode(), self.vault.recipients)
+        if self.vault.read_back(place) != sent:
+            raise VaultFailed(problem="the case's key read back is not what was sealed.")
+        body: dict[str, Json] = {
+            "size": sent.size,
+            "sha256": sent.sha256,
+            "for": key.public,
+            "recipients": list(self.vault.recipients.keys),
+        }
+        columns = {"case_key": key.public, "key_size": sent.size, "key_sha256": sent.sha256}
+        with self.db.write() as session:
+            record.note(session, case, "case-keyed", body, datetime.now(UTC), **columns)
 
     def _seal_missed(self, case: Case, original: str) -> None:
         """What was scanned is no longer there. An attempt that was killed may have sealed it."""
@@ -162,7 +245,7 @@ class Custody:
         body: dict[str, Json] = {
             "size": sealed.size,
             "sha256": sealed.sha256,
-            "recipients": list(self.vault.recipients.keys),
+            "for": case.case_key,
             "software": self.software,
             **more,
         }
@@ -176,44 +259,105 @@ class Custody:
         )
 
     def _verify(self, case: Case) -> bool:
-        """Compare the whole sealed object with what was sent. Returns whether it is the same."""
-        found = self.vault.read_back(case.vault_key)
-        if found is not None and found == case.sealed:
-            now = datetime.now(UTC)
-            body: dict[str, Json] = {"size": found.size, "sha256": found.sha256}
-            self._move(case, State.VERIFIED, "case-verified", body, verified_at=now)
+        """Read back what the vault holds, and seal the manifest. Returns whether all is whole."""
+        if not self._is_whole(case):
+            return False
+        now = datetime.now(UTC)
+        assert case.case_key is not None, "what was sealed has a key"
+        assert case.sealed is not None, "it was just compared"
+        with self.db.read() as session:
+            text = manifest(session, case, self.clips.url, self.software, now)
+        place = manifest_name(case.vault_key)
+        sent = self.vault.seal_paper(place, text, Recipients((case.case_key,)))
+        if self.vault.read_back(place) != sent:
+            raise VaultFailed(problem="the manifest read back is not what was sealed.")
+        body: dict[str, Json] = {
+            "size": case.sealed.size,
+            "sha256": case.sealed.sha256,
+            "manifest": {"size": sent.size, "sha256": sent.sha256},
+        }
+        columns = {"manifest_size": sent.size, "manifest_sha256": sent.sha256, "verified_at": now}
+        with self.db.write() as session:
+            if record.move(session, case, State.VERIFIED, "case-verified", body, now, **columns):
+                self._message(session, case, now)
+        return True
+
+    def _is_whole(self, case: Case) -> bool:
+        """Whether key and clip in the vault are what was sealed. If not, seal anew where one can.
+
+        Raises SealedCopyLost where one cannot: the original is gone.
+        """
+        damaged: list[Json] = [
+            what
+            for what, place, expected in (
+                ("key", key_name(case.vault_key), case.key),
+                ("clip", case.vault_key, case.sealed),
+            )
+            if expected is None or self.vault.read_back(place) != expected
+        ]
+        if not damaged:
             return True
         there = self._original_is_there(case)
-        body = {
-            "found": "missing" if found is None else "different",
-            "original": "there" if there else "gone",
-        }
+        body: dict[str, Json] = {"damaged": damaged, "original": "there" if there else "gone"}
         logger.warning("%s: the sealed copy read back is not what was sealed", case.id)
         if not there:
             # As sealed, so that the next run looks at it again.
             self._move(case, State.SEALED, "case-damaged", body)
             raise SealedCopyLost
         problem = "the sealed copy read back was not what was sealed"
-        self._move(case, State.DETECTED, "case-damaged", body, problem=problem)
+        lost_key = {"case_key": None} if "key" in damaged else {}
+        self._move(case, State.DETECTED, "case-damaged", body, problem=problem, **lost_key)
         return False
+
+    def _message(self, session: Session, case: Case, at: datetime) -> str:
+        """What the platform is to be told, written down at first use."""
+        row = session.get_one(CaseRow, case.id, with_for_update=True)
+        clip = session.get_one(ClipRow, row.clip_id)
+        return outbox.put(session, outbox.Kind.WITHDRAW, row, clip, at)
+
+    def _withdraw(self, case: Case) -> None:
+        """Go on when the platform has said that it shows the clip to nobody any more."""
+        with self.db.write() as session:
+            message = self._message(session, case, datetime.now(UTC))
+        answer = self.platform.deliver(message)
+        if not answer.done:
+            raise PlatformWaits(problem=answer.problem or "it has not answered yet")
+        body: dict[str, Json] = {"message": message, "how": answer.how}
+        now = datetime.now(UTC)
+        self._move(case, State.WITHDRAWN, "case-withdrawn", body, withdrawn_at=now)
 
     def _remove(self, case: Case, read_back_now: bool) -> bool:
         """Delete the original; or, if the copy was not just read back, do that and return True."""
-        original = "deleted"
         if not read_back_now and self._original_is_there(case):
             # Verified by an earlier process, days ago perhaps: look before deleting.
-            return self._verify(case)
+            return self._is_whole(case)
+        body: dict[str, Json] = {"original": "deleted"}
+        problem = None
         try:
-            self.clips.delete(case.clip_key, case.etag)
+            deletion = self.clips.delete(case.clip_key, case.etag)
+            body |= {"versions": deletion.versions, "other_versions": deletion.others}
+            if deletion.alike:
+                body["alike"] = deletion.alike
+                problem = _ALIKE.format(deletion.alike)
         except ObjectNotFound:
-            original = "gone"
+            body["original"] = "gone"
         except ObjectChanged:
             # The platform put another version there. It is not this case's: the next listing shows
             # it as changed, and it is scanned.
-            original = "replaced"
-        body: dict[str, Json] = {"original": original}
+            body["original"] = "replaced"
         now = datetime.now(UTC)
-        self._move(case, State.REMOVED, "case-removed", body, removed_at=now)
+        with self.db.write() as session:
+            standing = holds.standing(session, case.id)
+            record.move(
+                session,
+                case,
+                standing,
+                "case-removed",
+                body,
+                now,
+                removed_at=now,
+                problem=problem,
+            )
         return False
 
     def _original_is_there(self, case: Case) -> bool:
@@ -241,6 +385,9 @@ def _in_words(error: HashmatchError) -> str:
     """For log and listing. What clip storage says is not repeated: it may name the clip."""
     if isinstance(error, ObjectDenied):
         return "clip storage refused access; check that this host may read and delete originals"
+    if isinstance(error, VersionsRemain):
+        said = {**error.details, "key": "the original", "url": "clip storage"}
+        return f"{VersionsRemain(**said).message} {error.remedy}"
     if isinstance(error, StorageError) and not isinstance(error, VaultFailed | SealedCopyLost):
         return f"clip storage failed ({type(error).__name__})"
     return error.message

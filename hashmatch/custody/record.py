@@ -1,11 +1,13 @@
-"""The record of a case: its row, its states, and the leaf that each change of them leaves.
+"""The record of a case: its row, its states, its steps, and the leaves they leave.
 
-    detected → sealed → verified → removed          the way of every case
-        ↑________│__________│                       the sealed copy is not what was sealed
-    detected → lost                                 there was nothing left to seal
+    detected → sealed → verified → withdrawn → removed          the way of every case
+        ↑________│__________│___________│                       the sealed copy is not what was sealed
+    detected → lost                                             there was nothing left to seal
+    removed ⇄ held, reported → released or destroyed            what people decide, see `holds`
 
-Every change is made in the caller's transaction together with its leaf. Leaves name the clip by its
-keyed name and commit to its bytes by a keyed name too: the file's digest may be a listed hash.
+A step has its intent on record before anything is done, and its result after it. Every change is
+made in the caller's transaction together with its leaf. Leaves name the clip, its bytes and people by
+commitments (`audit.commitments`): a file's digest may be a listed hash.
 """
 
 from __future__ import annotations
@@ -20,9 +22,10 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from hashmatch.audit import log
+from hashmatch.audit.commitments import commit, commit_clip
 from hashmatch.audit.names import KeyedNames
-from hashmatch.custody.seal import Measure
-from hashmatch.db.schema import CaseRow, ClipRow
+from hashmatch.custody.agestream import Measure
+from hashmatch.db.schema import CaseRow, CaseStepRow, ClipRow
 from hashmatch.errors import CustodyError
 from hashmatch.model import Json, Match
 
@@ -33,11 +36,35 @@ class State(StrEnum):
     DETECTED = "detected"
     SEALED = "sealed"
     VERIFIED = "verified"
+    WITHDRAWN = "withdrawn"
     REMOVED = "removed"
+    HELD = "held"
+    REPORTED = "reported"
+    RELEASED = "released"
+    DESTROYED = "destroyed"
     LOST = "lost"
 
 
-UNFINISHED = (State.DETECTED, State.SEALED, State.VERIFIED)
+class Step(StrEnum):
+    """What is done to a case. The first four follow one another."""
+
+    SEAL = "seal"
+    VERIFY = "verify"
+    WITHDRAW = "withdraw"
+    REMOVE = "remove"
+    RELEASE = "release"
+    DESTROY = "destroy"
+    REWRAP = "rewrap"
+
+
+UNFINISHED = (State.DETECTED, State.SEALED, State.VERIFIED, State.WITHDRAWN)
+KEPT = (State.REMOVED, State.HELD, State.REPORTED)
+NEXT = {
+    State.DETECTED: Step.SEAL,
+    State.SEALED: Step.VERIFY,
+    State.VERIFIED: Step.WITHDRAW,
+    State.WITHDRAWN: Step.REMOVE,
+}
 
 
 class NoSuchCase(CustodyError):
@@ -49,7 +76,10 @@ class NoSuchCase(CustodyError):
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A case as the database had it. sealed: what the vault must hold under `vault_key`."""
+    """A case as the database had it.
+
+    key, sealed, manifest: what the vault must hold of it. case_key: the public half of its key.
+    """
 
     id: str
     clip_id: int
@@ -59,7 +89,10 @@ class Case:
     sha256: str
     state: State
     vault_key: str
+    case_key: str | None
+    key: Measure | None
     sealed: Measure | None
+    manifest: Measure | None
     problem: str | None
 
 
@@ -67,9 +100,6 @@ def load(session: Session, case_id: str) -> Case:
     row = session.get(CaseRow, case_id)
     if row is None:
         raise NoSuchCase(case=case_id)
-    sealed = None
-    if row.sealed_size is not None and row.sealed_sha256 is not None:
-        sealed = Measure(row.sealed_size, row.sealed_sha256)
     return Case(
         id=row.id,
         clip_id=row.clip_id,
@@ -79,9 +109,16 @@ def load(session: Session, case_id: str) -> Case:
         sha256=row.sha256,
         state=State(row.state),
         vault_key=row.vault_key,
-        sealed=sealed,
+        case_key=row.case_key,
+        key=_measure(row.key_size, row.key_sha256),
+        sealed=_measure(row.sealed_size, row.sealed_sha256),
+        manifest=_measure(row.manifest_size, row.manifest_sha256),
         problem=row.problem,
     )
+
+
+def _measure(size: int | None, sha256: str | None) -> Measure | None:
+    return None if size is None or sha256 is None else Measure(size, sha256)
 
 
 def unfinished(session: Session) -> list[str]:
@@ -118,17 +155,17 @@ def open_case(
     siblings: the cases of the other renditions of the clip, which are taken with it.
 
     A version that turns up again after its case ended (somebody uploaded the same bytes again) goes
-    the way once more: from `verified` on, if the vault already holds it. Other content under the
+    the way once more: from `verified` on, if the vault still holds it. Other content under the
     same ETag gets a place of its own in the vault; nothing verified is ever overwritten.
     """
     case_id = names.case(clip.key, clip.etag)
     row = session.get(CaseRow, case_id, with_for_update=True)
     body: dict[str, Json] = {
         "case": case_id,
-        "clip": names.clip(clip.key),
+        "clip": commit_clip(session, clip),
         "run": run_id,
         "size": size,
-        "content": names.content(sha256),
+        "content": commit(session, "content", sha256, subject=case_id),
         "software": software,
         "matches": [_match(match) for match in matches],
         "siblings": sorted(siblings),
@@ -148,22 +185,34 @@ def open_case(
     elif row.sha256 == sha256 and row.state in UNFINISHED:
         return case_id
     else:
-        kind = "case-reopened"
-        body["was"] = row.state
-        if row.sha256 == sha256 and row.state == State.REMOVED:
+        kind, was = "case-reopened", row.state
+        body["was"] = was
+        if row.sha256 == sha256 and was in (*KEPT, State.RELEASED):
             row.state = State.VERIFIED
         else:
             row.state = State.DETECTED
             if row.sealed_sha256 is not None:
-                body["kept"] = row.vault_key
+                if was != State.DESTROYED:
+                    body["kept"] = row.vault_key
                 row.vault_key = _next_key(row)
-            row.sealed_size = row.sealed_sha256 = row.verified_at = None
+            forget_sealed(row)
     row.run_id, row.sha256, row.size, row.detected_at = run_id, sha256, size, at
     row.rendition_of = clip.rendition_of
-    row.removed_at = row.problem = None
+    row.withdrawn_at = row.removed_at = row.released_at = row.destroyed_at = row.problem = None
     session.flush()
-    log.append(session, kind, body, at)
+    seq = log.append(session, kind, body, at)
+    for step in NEXT.values():
+        end_step(session, case_id, step, seq, {"leaf": kind}, at)
+    intend(session, case_id, NEXT[State(row.state)], at)
     return case_id
+
+
+def forget_sealed(row: CaseRow) -> None:
+    """What is on record of the case's objects in the vault no longer stands for anything."""
+    row.case_key = row.verified_at = None
+    row.key_size = row.key_sha256 = None
+    row.sealed_size = row.sealed_sha256 = None
+    row.manifest_size = row.manifest_sha256 = None
 
 
 def _next_key(row: CaseRow) -> str:
@@ -184,6 +233,59 @@ def _match(match: Match) -> dict[str, Json]:
     }
 
 
+def intend(
+    session: Session,
+    case_id: str,
+    step: Step,
+    at: datetime,
+    by: str | None = None,
+    **plan: Json,
+) -> CaseStepRow:
+    """Put on record what is about to be done. A step that is open already stays as it is.
+
+    by: the person who does it, if one does. plan: what the step is about to make, for whoever has
+    to find out later whether it was made.
+    """
+    row = open_step(session, case_id, step)
+    if row is not None:
+        return row
+    body: dict[str, Json] = {"case": case_id, "step": step.value}
+    if by is not None:
+        body["by"] = commit(session, "person", by, subject="person")
+    seq = log.append(session, "case-intends", body, at)
+    row = CaseStepRow(
+        case_id=case_id, step=step, intended_at=at, by=by, leaf=seq, result=dict(plan)
+    )
+    session.add(row)
+    session.flush()
+    return row
+
+
+def open_step(session: Session, case_id: str, step: Step) -> CaseStepRow | None:
+    """The step as it was intended, while its result is not on record."""
+    query = select(CaseStepRow).where(
+        CaseStepRow.case_id == case_id, CaseStepRow.step == step, CaseStepRow.ended_at.is_(None)
+    )
+    return session.scalar(query.with_for_update())
+
+
+def end_step(
+    session: Session, case_id: str, step: Step, leaf: int, result: dict[str, Json], at: datetime
+) -> None:
+    """Put the result of an open step on record; `leaf` is the one that says so."""
+    row = open_step(session, case_id, step)
+    if row is not None:
+        row.ended_at, row.end_leaf, row.result = at, leaf, result
+
+
+def cases_with_open(session: Session, step: Step) -> list[str]:
+    """The cases in which this step was intended and has no result, oldest first."""
+    query = select(CaseStepRow.case_id).where(
+        CaseStepRow.step == step, CaseStepRow.ended_at.is_(None)
+    )
+    return list(session.scalars(query.order_by(CaseStepRow.id)))
+
+
 def move(
     session: Session,
     case: Case,
@@ -191,23 +293,46 @@ def move(
     kind: str,
     body: dict[str, Json],
     at: datetime,
+    step: Step | None = None,
     **columns: Any,
-) -> None:
+) -> bool:
     """Change a case's state, with its leaf; other `columns` of its row change with it.
 
-    A `problem` counts as an attempt. Nothing happens if the case is no longer as it was read: the
-    caller reads it again.
+    The step, or else the one under way, ends with `body` as its result, and the next one is intended. A `problem`
+    counts as an attempt. Nothing happens, and False comes back, if the case is no longer as it was
+    read: the caller reads it again.
     """
     row = session.get_one(CaseRow, case.id, with_for_update=True)
     if (row.state, row.vault_key) != (case.state, case.vault_key):
-        return
+        return False
     row.state = to
     for name, value in {"problem": None, **columns}.items():
         setattr(row, name, value)
     row.attempts += row.problem is not None
     if to not in UNFINISHED:
         _forget_scan(session, case)
-    log.append(session, kind, {"case": case.id, **body}, at)
+    seq = log.append(session, kind, {"case": case.id, **body}, at)
+    under_way = step or NEXT.get(case.state)
+    if under_way is not None:
+        end_step(session, case.id, under_way, seq, {"leaf": kind, **body}, at)
+    if to in NEXT:
+        intend(session, case.id, NEXT[to], at)
+    return True
+
+
+def note(
+    session: Session, case: Case, kind: str, body: dict[str, Json], at: datetime, **columns: Any
+) -> int | None:
+    """A leaf about a case whose state stays; other `columns` of its row change with it.
+
+    Returns the leaf's `seq`, or None, and nothing happened, if the case is no longer as it was read.
+    """
+    row = session.get_one(CaseRow, case.id, with_for_update=True)
+    if (row.state, row.vault_key) != (case.state, case.vault_key):
+        return None
+    for name, value in columns.items():
+        setattr(row, name, value)
+    return log.append(session, kind, {"case": case.id, **body}, at)
 
 
 def _forget_scan(session: Session, case: Case) -> None:

@@ -1,8 +1,13 @@
 """The vault: where sealed clips are kept, and where nothing on a scan host can open them.
 
     vault = open_vault(settings)
-    receipt = vault.seal("7h/case-7hq2k6w4v3mzdpbe.age", store.read(key, etag), sha256=digest)
-    vault.read_back("7h/case-7hq2k6w4v3mzdpbe.age") == receipt.sealed
+    place = "7h/case-7hq2k6w4v3mzdpbe.age"
+    vault.seal_paper(key_name(place), key.private.encode(), vault.recipients)
+    receipt = vault.seal(place, store.read(clip, etag), key.public, sha256=digest)
+    vault.read_back(place) == receipt.sealed
+
+A case has three objects: the clip, sealed to the case's own key; that key, sealed for the
+custodians; the manifest, sealed as the clip is. `age -d` opens each of them.
 
 Nothing here believes a write: `seal` gives the size and digest that were sent, `read_back` what
 storage gives back of it. Comparing the two, and remembering both, is `case`'s work.
@@ -11,22 +16,22 @@ storage gives back of it. Comparing the two, and remembering both, is `case`'s w
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import unquote_to_bytes
 
 from hashmatch.clips.opening import open_store
-from hashmatch.clips.store import ObjectNotFound, Store
+from hashmatch.clips.store import ObjectChanged, ObjectInfo, ObjectNotFound, Store
 from hashmatch.config import Settings, Storage
+from hashmatch.custody.agestream import Measure, Meter, measure
 from hashmatch.custody.seal import (
-    Measure,
-    Meter,
     Recipients,
     SealedStream,
     content_size,
     parse_recipients,
+    seal_bytes,
 )
 from hashmatch.errors import ConfigError, StorageError
 
@@ -53,23 +58,38 @@ class Receipt(NamedTuple):
     sealed: Measure
 
 
+def key_name(vault_key: str) -> str:
+    """Where the sealed key of the clip under `vault_key` is."""
+    return f"{vault_key.removesuffix('.age')}.key.age"
+
+
+def manifest_name(vault_key: str) -> str:
+    """Where the sealed manifest of the clip under `vault_key` is."""
+    return f"{vault_key.removesuffix('.age')}.manifest.age"
+
+
 class Vault:
-    """Sealed objects in a store. Holds public keys only."""
+    """Sealed objects in a store. Holds public keys only.
+
+    Every write is conditional: on there being nothing under the key, or just what was there a
+    moment ago. Of two writers one hears VaultFailed.
+    """
 
     def __init__(self, store: Store, recipients: Recipients) -> None:
         self.store = store
         self.recipients = recipients
 
-    def seal(self, key: str, chunks: Iterable[bytes], *, sha256: str) -> Receipt:
+    def seal(self, key: str, chunks: Iterable[bytes], case_key: str, *, sha256: str) -> Receipt:
         """Seal a clip's bytes, whose digest must be `sha256`, over whatever is under `key`.
 
-        The store publishes the object only when all of it was sent, so what was there stays until
-        then. Raises whatever `chunks` raises, unchanged; ContentDiffers, SealingFailed; VaultFailed
-        for everything the vault's storage does.
+        case_key: the public half of the case's key. The store publishes the object only when all
+        of it was sent, so what was there stays until then. Raises whatever `chunks` raises,
+        unchanged; ContentDiffers, SealingFailed; VaultFailed for everything the vault's storage
+        does.
         """
-        stream = SealedStream(chunks, self.recipients, sha256=sha256)
+        stream = SealedStream(chunks, Recipients((case_key,)), sha256=sha256)
         try:
-            info = self.store.write(key, stream, over=self._standing(key))
+            info = self._write(key, stream)
         except Exception as error:
             # A writer may hide what went wrong on the clip's side behind an error of its own.
             if stream.failure is not None and stream.failure is not error:
@@ -79,17 +99,22 @@ class Vault:
             raise
         if stream.content is None or stream.sealed is None:
             raise VaultFailed(problem="it stopped taking before the object's end")
-        if info.size != stream.sealed.size:
-            sent = stream.sealed.size
-            raise VaultFailed(problem=f"{sent} bytes were sent, {info.size} were stored")
+        self._compare(stream.sealed.size, info)
         return Receipt(key, stream.content, stream.sealed)
 
-    def _standing(self, key: str) -> str | None:
-        """The ETag of what is under the key, if anything is."""
+    def seal_paper(self, key: str, data: bytes, recipients: Recipients) -> Measure:
+        """Seal a small thing, a case's key or manifest. Returns what was sent; raises VaultFailed."""
+        sealed = seal_bytes(data, recipients)
+        self.put(key, sealed)
+        return measure(sealed)
+
+    def put(self, key: str, sealed: bytes) -> None:
+        """Store small sealed bytes over whatever is under `key`. Raises VaultFailed."""
         try:
-            return self.store.head(key).etag
-        except ObjectNotFound:
-            return None
+            info = self._write(key, [sealed])
+        except StorageError as error:
+            raise self._failed(error) from error
+        self._compare(len(sealed), info)
 
     def read_back(self, key: str) -> Measure | None:
         """Size and digest of the whole object, read from storage again; None if it is not there."""
@@ -111,6 +136,41 @@ class Vault:
             raise self._failed(error) from error
         found = meter.result()
         return found if content_size(head, found.size) == size else None
+
+    def read(self, key: str) -> Iterator[bytes]:
+        """A sealed object, in chunks. Raises VaultFailed, also when it is not there."""
+        try:
+            yield from self.store.read(key)
+        except StorageError as error:
+            raise self._failed(error) from error
+
+    def erase(self, key: str) -> bool:
+        """Remove an object, with every version that storage keeps of it, and look that it is gone.
+
+        Returns whether it was there. Raises VaultFailed where it is not gone.
+        """
+        there = False
+        try:
+            with suppress(ObjectNotFound):
+                while True:
+                    etag = self.store.head(key).etag
+                    there = True
+                    with suppress(ObjectChanged):
+                        self.store.delete(key, etag)
+        except StorageError as error:
+            raise self._failed(error) from error
+        return there
+
+    def _write(self, key: str, chunks: Iterable[bytes]) -> ObjectInfo:
+        try:
+            over = self.store.head(key).etag
+        except ObjectNotFound:
+            over = None
+        return self.store.write(key, chunks, over=over)
+
+    def _compare(self, sent: int, info: ObjectInfo) -> None:
+        if info.size != sent:
+            raise VaultFailed(problem=f"{sent} bytes were sent, {info.size} were stored")
 
     def _failed(self, error: StorageError) -> VaultFailed:
         # The remedy goes along: this text is what a case shows, and what the run's alarm says.

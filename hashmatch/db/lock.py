@@ -1,4 +1,7 @@
-"""The run lock: one run at a time on one database, freed by the system when its holder dies."""
+"""Locks on one database: one run at a time, and one act of custody at a time beside it.
+
+Freed by the system when their holder dies.
+"""
 
 from __future__ import annotations
 
@@ -11,10 +14,11 @@ from pathlib import Path
 
 from sqlalchemy import Engine, text
 
-from hashmatch.errors import AlreadyRunning, DatabaseError
+from hashmatch.errors import DatabaseError, HashmatchError
 
-# "hm" "ru": any fixed number does, it is counted for each database by itself.
-_RUN_KEY = 0x686D7275
+# "hm" "ru" and "hm" "cu": any fixed numbers do, they are counted for each database by itself.
+RUN_KEY = 0x686D7275
+CUSTODY_KEY = 0x686D6375
 
 _HOLDER = text(
     "SELECT a.application_name || coalesce(' from ' || host(a.client_addr), '')"
@@ -25,8 +29,8 @@ _HOLDER = text(
 
 
 @contextmanager
-def file_lock(path: Path) -> Iterator[None]:
-    """flock on `path`, which names its holder. Raises AlreadyRunning.
+def file_lock(path: Path, refused: type[HashmatchError]) -> Iterator[None]:
+    """flock on `path`, which names its holder. Raises `refused` if there is one.
 
     The file stays: to unlink it would let two holders lock two files of one name.
     """
@@ -40,7 +44,7 @@ def file_lock(path: Path) -> Iterator[None]:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             holder = os.pread(descriptor, 200, 0).decode("utf-8", "replace").strip()
-            raise AlreadyRunning(holder=holder or "a process that has just started") from None
+            raise refused(holder=holder or "a process that has just started") from None
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, f"process {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
         yield
@@ -49,20 +53,20 @@ def file_lock(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def advisory_lock(engine: Engine) -> Iterator[None]:
-    """PostgreSQL's session lock, on a connection of its own. Raises AlreadyRunning.
+def advisory_lock(engine: Engine, key: int, refused: type[HashmatchError]) -> Iterator[None]:
+    """PostgreSQL's session lock, on a connection of its own. Raises `refused` if it is held.
 
     The server frees it when the connection ends, so a run whose network broke may be followed by
     another while it still thinks it holds the lock: its writes fail on the same broken network.
     """
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        if not connection.scalar(text("SELECT pg_try_advisory_lock(:key)"), {"key": _RUN_KEY}):
-            holder = connection.scalar(_HOLDER, {"key": _RUN_KEY})
-            raise AlreadyRunning(holder=holder or "a process that has just ended")
+        if not connection.scalar(text("SELECT pg_try_advisory_lock(:key)"), {"key": key}):
+            holder = connection.scalar(_HOLDER, {"key": key})
+            raise refused(holder=holder or "a process that has just ended")
         try:
             yield
         finally:
             # The server notices a closed session only after a while; a broken one it frees by itself.
             with suppress(DatabaseError):
-                connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": _RUN_KEY})
+                connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": key})
             connection.invalidate()

@@ -23,7 +23,7 @@ from sqlalchemy.orm import Session
 from hashmatch.db import lock, migrate
 from hashmatch.db.engines import postgres_engine, reader, reads_only, sqlite_engine
 from hashmatch.db.problems import problem_of, refuses_writes
-from hashmatch.errors import ConfigError, DatabaseError
+from hashmatch.errors import AlreadyRunning, ConfigError, CustodyBusy, DatabaseError
 
 
 class Database:
@@ -92,8 +92,14 @@ class Database:
     def run_lock(self) -> AbstractContextManager[None]:
         """Held by one run at a time; raises AlreadyRunning. Freed when its process dies."""
         if self.file is None:
-            return lock.advisory_lock(self.engine)
-        return lock.file_lock(self.file.with_name(self.file.name + ".lock"))
+            return lock.advisory_lock(self.engine, lock.RUN_KEY, AlreadyRunning)
+        return lock.file_lock(self.file.with_name(self.file.name + ".lock"), AlreadyRunning)
+
+    def custody_lock(self) -> AbstractContextManager[None]:
+        """Held by one act of a person on a case at a time, also during a run; raises CustodyBusy."""
+        if self.file is None:
+            return lock.advisory_lock(self.engine, lock.CUSTODY_KEY, CustodyBusy)
+        return lock.file_lock(self.file.with_name(self.file.name + ".custody.lock"), CustodyBusy)
 
     def close(self) -> None:
         """Closes the connections that wait in the pool."""

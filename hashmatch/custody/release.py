@@ -1,0 +1,109 @@
+"""Release: a clip that was taken by mistake goes back, bit for bit, to where it was.
+
+    release(custody, case, key)              # two people have asked for it; key opens the case
+
+The matches that took it are on record as wrong, so that the next scan does not take it again, and
+the platform is told that it may be shown. May be repeated after a crash: what an interrupted attempt
+put back is compared, not written twice. The sealed copy stays in the vault.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from hashmatch.clips.store import ObjectChanged, ObjectExists, ObjectNotFound
+from hashmatch.custody import outbox, record, requests
+from hashmatch.custody.agestream import Measure
+from hashmatch.custody.record import Case, State, Step
+from hashmatch.custody.seal import CaseKey
+from hashmatch.custody.unseal import UnsealedStream
+from hashmatch.custody.vault import read_back
+from hashmatch.db.schema import CaseRow, ClipRow, MatchRow, RequestRow
+from hashmatch.errors import CustodyError, StorageError
+from hashmatch.model import Json
+from hashmatch.reviews import decisions
+
+if TYPE_CHECKING:
+    from hashmatch.custody.case import Custody
+
+
+class KeyTaken(CustodyError):
+    """Case {case}: under the clip's old key there is another object now. Nothing was written.
+
+    Have the platform move that object away, then confirm the release again.
+    """
+
+
+class NotPutBack(StorageError):
+    """Case {case}: clip storage took the clip and does not give back the same bytes.
+
+    Nothing is lost: the sealed copy stays. Check clip storage, then confirm the release again.
+    """
+
+
+def release(custody: Custody, case: Case, key: CaseKey, *, by: str) -> str | None:
+    """Put the clip back, look that it is there, and put that on record. Held: the custody lock.
+
+    Returns what the platform has not confirmed yet, if anything; the next run asks it again.
+    Raises what `requests.approved` does; KeyTaken, NotPutBack, Unopenable, StorageError.
+    """
+    with custody.db.write() as session:
+        requests.approved(session, case.id, "release", datetime.now(UTC))
+        record.intend(session, case.id, Step.RELEASE, datetime.now(UTC), by)
+    _put_back(custody, case, key)
+    now = datetime.now(UTC)
+    with custody.db.write() as session:
+        request = requests.approved(session, case.id, "release", now)
+        message = _record(session, case, request, now)
+        requests.finish(session, request, now)
+    return custody.platform.deliver(message).problem
+
+
+def _put_back(custody: Custody, case: Case, key: CaseKey) -> None:
+    sealed = custody.vault.read(case.vault_key)
+    stream = UnsealedStream(sealed, key, sha256=case.sha256, case=case.id)
+    wrote = None
+    try:
+        wrote = custody.clips.write(case.clip_key, stream, over=None)
+    except ObjectExists:
+        pass  # an interrupted attempt, or something else: the comparison tells
+    except Exception as error:
+        # A writer may hide what went wrong in the vault behind an error of its own.
+        if stream.failure is not None and stream.failure is not error:
+            raise stream.failure from error
+        raise
+    if read_back(custody.clips, case.clip_key) == Measure(case.size, case.sha256):
+        return
+    if wrote is None:
+        raise KeyTaken(case=case.id)
+    with suppress(ObjectChanged, ObjectNotFound):
+        custody.clips.delete(case.clip_key, wrote.etag)
+    raise NotPutBack(case=case.id)
+
+
+def _record(session: Session, case: Case, request: RequestRow, at: datetime) -> str:
+    """The state, the matches as wrong ones, and what the platform is to be told: its message."""
+    row = session.get_one(CaseRow, case.id, with_for_update=True)
+    clip = session.get_one(ClipRow, case.clip_id)
+    assert request.confirmed_by is not None, "an approved request was confirmed"
+    query = select(MatchRow).where(MatchRow.clip_id == clip.id, MatchRow.etag == case.etag)
+    reviews.reject(
+        session,
+        clip,
+        case.etag,
+        case.sha256,
+        session.scalars(query).all(),
+        by=request.confirmed_by,
+        reason=request.reason,
+        at=at,
+    )
+    body: dict[str, Json] = {"request": request.id}
+    record.move(
+        session, case, State.RELEASED, "case-released", body, at, Step.RELEASE, released_at=at
+    )
+    return outbox.put(session, outbox.Kind.RESTORED, row, clip, at)
