@@ -210,7 +210,8 @@ class Withdraw(Section):
     )
     url: str | None = Field(None, description="Where the webhook is sent: https://…")
     secret: SecretStr | None = Field(
-        None, description="whsec_…, which signs it (Standard Webhooks)"
+        None,
+        description="whsec_…, which signs it (Standard Webhooks); two while one replaces the other",
     )
     command: tuple[str, ...] = Field(
         (), description="A program and its arguments; gets the same JSON on its stdin"

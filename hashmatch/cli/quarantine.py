@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hashmatch.cli.app import App, emit_json, json_option, pass_app, table, tell
+from hashmatch.cli.report_draft import export_command
 from hashmatch.errors import StorageError, VaultDamaged
 
 if TYPE_CHECKING:
@@ -240,3 +241,6 @@ def _cell(value: Any) -> str:
     if isinstance(value, list):
         return ", ".join(map(str, value))
     return "" if value is None else str(value)
+
+
+quarantine_command.add_command(export_command)

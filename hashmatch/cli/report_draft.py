@@ -1,0 +1,95 @@
+"""`hashmatch quarantine export`: a report draft for a person to finish and send."""
+
+from __future__ import annotations
+
+import json
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from hashmatch.cli.app import App, pass_app, tell
+from hashmatch.errors import CustodyError
+
+if TYPE_CHECKING:
+    from hashmatch.model import Json
+
+
+class DraftNotWritten(CustodyError):
+    """{path}: {problem}
+
+    Nothing is overwritten. Give another folder with --out, one that exists and that you may write.
+    """
+
+
+@click.command("export")
+@click.argument("case")
+@click.option(
+    "--out",
+    "folder",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="An existing folder for the draft; best where only custodians can read.",
+)
+@pass_app
+def export_command(app: App, case: str, folder: Path) -> None:
+    """Write a draft of a CyberTipline report for a person to finish and send.
+
+    Three files: CASE.json with everything, and CASE.report.xml and CASE.file.xml with NCMEC's
+    elements in their order. Nothing is sent. That the file was viewed is only said if the log has a
+    `quarantine open` of it. No hash is in a draft. That it was written goes on the audit log.
+
+    \b
+    Example:
+      hashmatch quarantine export case-7hq2k6w4v3mzdpbe --out /srv/custodians/drafts
+    """
+    from hashmatch import __version__
+    from hashmatch.audit import log
+    from hashmatch.audit.commitments import commit
+    from hashmatch.custody.people import Role
+    from hashmatch.report.casefacts import facts_of
+    from hashmatch.report.cybertip import draft_of
+
+    person = app.person(Role.CUSTODIAN)
+    with app.db.write() as session:
+        facts = facts_of(session, case, software=f"hashmatch {__version__}")
+        paths = [folder / f"{case}.{ending}" for ending in ("json", "report.xml", "file.xml")]
+        _check(folder, paths)
+        by = commit(session, "person", person, subject="person")
+        leaf: dict[str, Json] = {"case": case, "by": by, "viewed": facts.viewed is not None}
+        log.append(session, "case-exported", leaf, datetime.now(UTC))
+    draft = draft_of(facts)
+    text = json.dumps(draft.as_json(), indent=2, ensure_ascii=False) + "\n"
+    for path, content in zip(
+        paths, (text.encode(), draft.report_xml(), draft.file_xml()), strict=True
+    ):
+        _write(path, content)
+        click.echo(path)
+    tell("Nothing was sent. To fill in:")
+    for blank in draft.to_fill():
+        tell(f"  {blank['where']}{' (required)' if blank['required'] else ''}: {blank['what']}")
+    tell("To check:")
+    for check in draft.to_check:
+        tell(f"  {check}")
+
+
+def _check(folder: Path, paths: list[Path]) -> None:
+    if not folder.is_dir():
+        raise DraftNotWritten(path=folder, problem="there is no such folder")
+    for path in paths:
+        if path.is_symlink() or path.exists():
+            raise DraftNotWritten(path=path, problem="it is there already")
+
+
+def _write(path: Path, content: bytes) -> None:
+    """A new file for its owner alone. Raises DraftNotWritten."""
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(descriptor)
+    except OSError as error:
+        raise DraftNotWritten(path=path, problem=error.strerror) from error

@@ -1,0 +1,80 @@
+"""What comes back when the platform is told something, however it is told.
+
+Channels (`webhook`, `command`) ask once and say in a Reply what came of it; `platform` decides what
+to do about it, `outbox` keeps it.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import NamedTuple, Protocol
+
+MOST_DETAIL = 200
+
+# What may be a digest or a secret: what the platform says is shown to people.
+_TOKEN = re.compile(r"[0-9A-Za-z+/=_-]{32,}")
+
+
+class Status(StrEnum):
+    """How the platform stands to a message.
+
+    `no-answer` may pass by itself: it could not be reached, or could not answer now. `refused` is for
+    a person to look at.
+    """
+
+    DONE = "done"
+    PENDING = "pending"
+    REFUSED = "refused"
+    NO_ANSWER = "no-answer"
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """One attempt's outcome. problem: in our words, for logs; it names no clip and no address.
+
+    detail: what the platform said, which may name the clip: for the record, not for logs.
+    code: HTTP status or exit code. wait: seconds it wants us to wait. poll: where to ask next.
+    """
+
+    status: Status
+    code: int | None = None
+    problem: str | None = None
+    detail: str = ""
+    wait: float | None = None
+    poll: str | None = None
+
+
+class Message(NamedTuple):
+    """What is to be said. poll: where the platform wants to be asked, after it accepted this."""
+
+    id: str
+    body: str
+    poll: str | None
+
+
+class Channel(Protocol):
+    """A way to tell the platform. how: its name, as in the settings."""
+
+    @property
+    def how(self) -> str: ...
+
+    def ask(self, message: Message) -> Reply:
+        """Tell it once, or ask once how far it is. Never raises for what the other side does."""
+        ...
+
+
+class Nothing:
+    """The platform is not told."""
+
+    how = "nothing"
+
+    def ask(self, message: Message) -> Reply:
+        return Reply(Status.DONE)
+
+
+def bounded(said: str) -> str:
+    """What the other side said, fit to be kept: short, printable, without anything like a digest."""
+    printable = "".join(char if char.isprintable() else " " for char in said[: 20 * MOST_DETAIL])
+    return _TOKEN.sub("…", " ".join(printable.split()))[:MOST_DETAIL]
