@@ -92,7 +92,10 @@ class Vault(Storage):
         (), description="age public keys, at least two: the custodian's and the break-glass key's"
     )
     lock_days: int = Field(
-        0, ge=0, description="S3 object lock: days for which no one can remove what is written"
+        0,
+        ge=0,
+        description="S3 object lock: days for which no one can remove what is written, but who may "
+        "bypass governance mode",
     )
 
 

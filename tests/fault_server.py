@@ -31,6 +31,8 @@ class FaultServer:
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            # Or each answer waits 40 ms for its header to be acknowledged.
+            disable_nagle_algorithm = True
 
             def handle_any(self) -> None:
                 headers = {name.lower(): value for name, value in self.headers.items()}

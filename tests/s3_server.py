@@ -6,7 +6,7 @@ import logging
 import os
 import secrets
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import boto3
 from botocore.config import Config
@@ -17,6 +17,14 @@ from hashmatch.config import Storage
 SECRET = "hunter2-is-not-for-messages"
 # Where moto's own start-up looks for credentials.
 os.environ.setdefault("AWS_EC2_METADATA_DISABLED", "true")
+
+
+class Version(NamedTuple):
+    """etag: None for a delete marker."""
+
+    id: str
+    etag: str | None
+    latest: bool
 
 
 @dataclass(frozen=True)
@@ -55,6 +63,21 @@ class Bucket:
         found = self.client.list_objects_v2(Bucket=self.name).get("Contents", [])
         return [one["Key"] for one in found]
 
+    def keep_versions(self, status: str = "Enabled") -> None:
+        self.client.put_bucket_versioning(
+            Bucket=self.name, VersioningConfiguration={"Status": status}
+        )
+
+    def history(self, key: str) -> list[Version]:
+        """What is stored under exactly this key, versions before delete markers."""
+        found = self.client.list_object_versions(Bucket=self.name, Prefix=key)
+        entries = [*found.get("Versions", []), *found.get("DeleteMarkers", [])]
+        return [
+            Version(one["VersionId"], one.get("ETag"), one["IsLatest"])
+            for one in entries
+            if one["Key"] == key
+        ]
+
     def objects(self) -> dict[str, bytes]:
         """All that is in it."""
         return {
@@ -79,9 +102,9 @@ class S3Server:
             config=Config(s3={"addressing_style": "path"}),
         )
 
-    def bucket(self) -> Bucket:
+    def bucket(self, *, lock: bool = False) -> Bucket:
         name = f"clips-{secrets.token_hex(6)}"
-        self._client.create_bucket(Bucket=name)
+        self._client.create_bucket(Bucket=name, ObjectLockEnabledForBucket=lock)
         return Bucket(name, self.endpoint, self._client)
 
     def stop(self) -> None:

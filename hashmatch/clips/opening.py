@@ -9,6 +9,7 @@ import re
 from pathlib import Path
 from urllib.parse import unquote_to_bytes, urlsplit
 
+from hashmatch.clips.s3_lock import refuse_lock
 from hashmatch.clips.store import Store
 from hashmatch.clips.store_folder import FolderStore
 from hashmatch.config import Storage
@@ -18,15 +19,19 @@ from hashmatch.errors import ConfigError
 def open_store(storage: Storage, home: Path) -> Store:
     """The store at storage.url; a path in it starts from home. Connects to nothing yet.
 
-    Raises ConfigError for an url that names no storage.
+    Raises ConfigError for an url that names no storage, or one without object lock if the settings
+    want a lock.
     """
     url = storage.url
     if "://" not in url:
         if not url or "\0" in url:
             raise ConfigError(source="storage url", problem="it is empty or no path")
+        refuse_lock(storage, url)
         return FolderStore((home / url).absolute())
     # The url may hold a password by mistake: nothing of it but the scheme goes into a message.
     scheme, bucket, prefix = _parts_of(url)
+    if scheme != "s3":
+        refuse_lock(storage, f"{scheme}://…")
     if scheme == "file":
         return FolderStore(Path(unquote_to_bytes(prefix).decode("utf-8", "surrogateescape")))
     if storage.endpoint is not None:

@@ -44,7 +44,7 @@ class ObjectExists(StorageError):
 
 
 class VersionsRemain(StorageError):
-    """{url}: {key!r} is out of sight, but {count} versions with its bytes stay: {problem}
+    """{url}: {key!r} is not wholly deleted, {count} versions with its bytes stay: {problem}.
 
     The deletion is not finished; it is taken up again when it is asked for again. Grant
     s3:ListBucketVersions and s3:DeleteObjectVersion there, wait until the lock ends, or have the

@@ -207,7 +207,8 @@ def test_only_the_named_version_is_deleted(store: Store) -> None:
     with pytest.raises(ObjectChanged):
         store.delete("a/b", old.etag)
     assert content(store, "a/b") == b"two"
-    store.delete("a/b", new.etag)
+    done = store.delete("a/b", new.etag)
+    assert (done.versions, done.others in (0, None), done.alike) == (1, True, 0)
     assert list(store.list()) == []
     with pytest.raises(ObjectNotFound):
         store.delete("a/b", new.etag)

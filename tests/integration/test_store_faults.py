@@ -360,29 +360,6 @@ def test_a_failure_on_the_second_page_is_told(server: FaultServer) -> None:
     assert seen == ["a"]
 
 
-def test_a_delete_without_conditions_is_done_after_a_last_look(server: FaultServer) -> None:
-    def answer(request: BaseHTTPRequestHandler) -> None:
-        if request.command == "DELETE":
-            (refuse(501) if "If-Match" in request.headers else refuse(204))(request)
-        else:
-            (give() if len(server.asked) == 1 else refuse(404))(request)
-
-    server.answer = answer
-    make("s3", server.endpoint).delete("a", ETAG)
-    assert [asked[0] for asked in server.asked] == ["HEAD", "DELETE", "DELETE", "HEAD"]
-    assert "if-match" in server.asked[1][2]
-
-
-@pytest.mark.timeout(20)
-def test_an_object_that_stays_is_not_deleted(server: FaultServer) -> None:
-    def answer(request: BaseHTTPRequestHandler) -> None:
-        (refuse(204) if request.command == "DELETE" else give())(request)
-
-    server.answer = answer
-    with pytest.raises(StorageUnavailable, match="still there"):
-        make("s3", server.endpoint).delete("a", ETAG)
-
-
 def test_a_write_that_another_one_overtook_is_told(server: FaultServer) -> None:
     def answer(request: BaseHTTPRequestHandler) -> None:
         give(b"", etag='"mine"' if request.command == "PUT" else '"theirs"')(request)

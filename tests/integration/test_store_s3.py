@@ -1,4 +1,4 @@
-"""What S3 adds to a store's promises: any key, many pages, versions; and obstore's limits."""
+"""What S3 adds to a store's promises: any key, many pages; and obstore's limits."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from hashmatch.clips.keys import to_key
 from hashmatch.clips.opening import open_store
 from hashmatch.clips.store import (
     ListingIncomplete,
-    ObjectChanged,
     ObjectNotFound,
     StorageUnavailable,
     Store,
@@ -81,57 +80,6 @@ def test_a_missing_bucket_is_not_an_empty_one(s3: Bucket) -> None:
     s3.client.delete_bucket(Bucket=s3.name)
     with pytest.raises(StorageUnavailable, match="no such bucket"):
         list(make(s3).list())
-
-
-def versioned(bucket: Bucket) -> Bucket:
-    bucket.client.put_bucket_versioning(
-        Bucket=bucket.name, VersioningConfiguration={"Status": "Enabled"}
-    )
-    return bucket
-
-
-def bodies(bucket: Bucket, key: str) -> list[bytes]:
-    """All versions that still hold bytes, newest first."""
-    found = bucket.client.list_object_versions(Bucket=bucket.name, Prefix=key).get("Versions", [])
-    return [
-        bucket.client.get_object(Bucket=bucket.name, Key=key, VersionId=one["VersionId"])[
-            "Body"
-        ].read()
-        for one in found
-    ]
-
-
-def test_with_versions_the_bytes_go_and_not_only_the_name(s3: Bucket) -> None:
-    versioned(s3).put("a", b"bad")
-    store = make(s3)
-    store.delete("a", store.head("a").etag)
-    assert bodies(s3, "a") == []
-
-
-def test_what_is_older_than_the_versions_goes_too(s3: Bucket) -> None:
-    s3.put("a", b"bad")
-    versioned(s3)
-    store = make(s3)
-    store.delete("a", store.head("a").etag)
-    assert bodies(s3, "a") == []
-
-
-def test_with_versions_the_same_bytes_do_not_come_back(s3: Bucket) -> None:
-    for body in (b"other", b"bad", b"bad"):
-        versioned(s3).put("a", body)
-    store = make(s3)
-    bad = store.head("a").etag
-    store.delete("a", bad)
-    assert bodies(s3, "a") == [b"other"]
-    assert store.head("a").etag != bad
-
-
-def test_with_versions_another_one_is_not_touched(s3: Bucket) -> None:
-    old = versioned(s3).put("a", b"old")
-    s3.put("a", b"new")
-    with pytest.raises(ObjectChanged):
-        make(s3).delete("a", old)
-    assert bodies(s3, "a") == [b"new", b"old"]
 
 
 def test_an_upload_that_fails_leaves_no_parts(s3: Bucket) -> None:
