@@ -33,7 +33,12 @@ class State(StrEnum):
     DETECTED = "detected"
     SEALED = "sealed"
     VERIFIED = "verified"
+    WITHDRAWN = "withdrawn"
     REMOVED = "removed"
+    HELD = "held"
+    REPORTED = "reported"
+    RELEASED = "released"
+    DESTROYED = "destroyed"
     LOST = "lost"
 
 
