@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from hashmatch.cli import custodians
 from hashmatch.cli.app import App, emit_json, json_option, pass_app, table, tell
 from hashmatch.errors import StorageError, VaultDamaged
 
@@ -17,7 +18,18 @@ if TYPE_CHECKING:
     from hashmatch.custody.inspection import Finding
     from hashmatch.db.schema import CaseRow
 
-STATES = ("detected", "sealed", "verified", "removed", "lost")
+STATES = (
+    "detected",
+    "sealed",
+    "verified",
+    "withdrawn",
+    "removed",
+    "held",
+    "reported",
+    "released",
+    "destroyed",
+    "lost",
+)
 
 
 class VaultUnreadable(StorageError):
@@ -240,3 +252,7 @@ def _cell(value: Any) -> str:
     if isinstance(value, list):
         return ", ".join(map(str, value))
     return "" if value is None else str(value)
+
+
+for command in custodians.COMMANDS:
+    quarantine_command.add_command(command)
