@@ -227,7 +227,10 @@ class Withdraw(Section):
 
 class Custody(Section):
     confirm_hours: float = Field(
-        72, gt=0, description="Within which a second person must confirm what the first asked"
+        72,
+        gt=0,
+        le=8760,
+        description="Within which a second person must confirm what the first asked",
     )
     retention: str | None = Field(
         None, description="Retention rules; else those that come with hashmatch"

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 import secrets
 
 from sqlalchemy import delete, insert, select
@@ -21,6 +22,8 @@ from sqlalchemy.orm import Session
 from hashmatch.db.schema import ClipRow, OpeningRow
 
 SALT_BYTES = 16
+_CLOSED = b""  # the salt of a clip that was forgotten
+_VERSION = re.compile(r"version-[a-z2-7]{52}")
 _LABEL = b"hashmatch commitment v1\0"
 
 
@@ -56,13 +59,32 @@ def commit(session: Session, kind: str, value: str, *, subject: str) -> str:
 
 
 def commit_clip(session: Session, clip: ClipRow) -> str:
-    """The commitment by which leaves name a clip; its salt is made at first use."""
+    """The commitment by which leaves name a clip; its salt is made at first use.
+
+    A clip that was forgotten has it for its key.
+    """
+    if clip.salt == _CLOSED:
+        return clip.key
     return commitment("clip", _salt(session, clip), clip.key)
 
 
 def commit_version(session: Session, clip: ClipRow, etag: str) -> str:
-    """To an ETag of a clip, which may be a digest of its bytes, under the same salt."""
+    """To an ETag of a clip, which may be a digest of its bytes, under the same salt.
+
+    etag: or the commitment itself, which stands where a version was forgotten.
+    """
+    if _VERSION.fullmatch(etag):
+        return etag
     return commitment("version", _salt(session, clip), etag)
+
+
+def close_clip(session: Session, clip: ClipRow) -> None:
+    """Forget which clip its commitment means: it takes the place of the key, and the salt goes.
+
+    What is kept of its versions must be closed before, while the salt is there.
+    """
+    clip.key, clip.salt = commit_clip(session, clip), _CLOSED
+    session.flush()
 
 
 def opened(session: Session, name: str) -> str | None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from hashmatch.cli import custodians
 from hashmatch.cli.app import App, emit_json, json_option, pass_app, table, tell
 from hashmatch.cli.report_draft import export_command
 from hashmatch.errors import StorageError, VaultDamaged
@@ -18,7 +19,18 @@ if TYPE_CHECKING:
     from hashmatch.custody.inspection import Finding
     from hashmatch.db.schema import CaseRow
 
-STATES = ("detected", "sealed", "verified", "removed", "lost")
+STATES = (
+    "detected",
+    "sealed",
+    "verified",
+    "withdrawn",
+    "removed",
+    "held",
+    "reported",
+    "released",
+    "destroyed",
+    "lost",
+)
 
 
 class VaultUnreadable(StorageError):
@@ -243,4 +255,5 @@ def _cell(value: Any) -> str:
     return "" if value is None else str(value)
 
 
-quarantine_command.add_command(export_command)
+for command in (*custodians.COMMANDS, export_command):
+    quarantine_command.add_command(command)

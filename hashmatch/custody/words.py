@@ -1,0 +1,47 @@
+"""Words: what people write into the record of a case, why they did something or what it is called.
+
+They are kept in the database, and leaves only commit to them (`audit.commitments`), so that they can
+be erased with the case.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy.orm import Session
+
+from hashmatch.audit.commitments import commit
+from hashmatch.errors import CustodyError
+from hashmatch.lists.formats.rows import hashlike
+
+LONGEST = 1000
+
+
+class WordsWrong(CustodyError):
+    """Case {case}: the {kind} cannot be recorded: {problem}.
+
+    It is kept with the case and shown to people. Say it in a few words, in one line.
+    """
+
+
+def checked(kind: str, text: str, case_id: str) -> str:
+    """The text without space around it, fit to be kept and shown. Raises WordsWrong.
+
+    kind: `reason`, which may hold no hash, or `reference`, which may well look like one.
+    """
+    text = text.strip()
+    if not text or not text.isprintable():
+        raise WordsWrong(case=case_id, kind=kind, problem="it is empty or cannot be printed")
+    if len(text) > LONGEST:
+        raise WordsWrong(case=case_id, kind=kind, problem=f"it is longer than {LONGEST} letters")
+    if kind == "reason" and hashlike(text):
+        raise WordsWrong(case=case_id, kind=kind, problem="it holds a hash")
+    return text
+
+
+def said(session: Session, kind: str, text: str, case_id: str) -> str:
+    """The commitment to a text, which is forgotten with its case."""
+    return commit(session, kind, text, subject=case_id)
+
+
+def person(session: Session, name: str) -> str:
+    """The commitment to who it was."""
+    return commit(session, "person", name, subject="person")
