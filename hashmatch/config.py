@@ -179,6 +179,13 @@ class Audit(Section):
     )
     id_key: str = Field("keys/id.key", description="Secret (mode 0600) that names records in logs")
 
+    @field_validator("origin")
+    @classmethod
+    def _check_origin(cls, origin: str) -> str:
+        if not origin or "+" in origin or " " in origin or not origin.isprintable():
+            raise ValueError("a log's name is not empty and has neither spaces nor plus signs")
+        return origin
+
 
 class Anchors(Section):
     """Who gets each checkpoint, beside the database. Every one that is set."""

@@ -15,8 +15,9 @@ import base64
 import hashlib
 import re
 import secrets
+from collections.abc import Iterator, Sequence
 
-from sqlalchemy import delete, insert, select
+from sqlalchemy import bindparam, delete, insert, select, update
 from sqlalchemy.orm import Session
 
 from hashmatch.db.schema import ClipRow, OpeningRow
@@ -25,6 +26,8 @@ SALT_BYTES = 16
 _CLOSED = b""  # the salt of a clip that was forgotten
 _VERSION = re.compile(r"version-[a-z2-7]{52}")
 _LABEL = b"hashmatch commitment v1\0"
+_COMMITMENT = re.compile(r"[a-z]+-[a-z2-7]{52}")
+_AT_ONCE = 500  # names in one statement
 
 
 def commitment(kind: str, salt: bytes, value: str) -> str:
@@ -58,6 +61,11 @@ def commit(session: Session, kind: str, value: str, *, subject: str) -> str:
     return name
 
 
+def commit_person(session: Session, name: str) -> str:
+    """To an account, or what else somebody was called; the same one in every leaf."""
+    return commit(session, "person", name, subject="person")
+
+
 def commit_clip(session: Session, clip: ClipRow) -> str:
     """The commitment by which leaves name a clip; its salt is made at first use.
 
@@ -87,15 +95,60 @@ def close_clip(session: Session, clip: ClipRow) -> None:
     session.flush()
 
 
+def salt_clips(session: Session, ids: Sequence[int]) -> dict[int, bytes]:
+    """Give salts to clips that have none, in bulk; returns those they have now.
+
+    To be called before the session holds any of them.
+    """
+    if not ids:
+        return {}
+    clip = ClipRow.__table__.c
+    give = (
+        update(ClipRow.__table__)  # type: ignore[arg-type]
+        .where(clip.id == bindparam("which"), clip.salt.is_(None))
+        .values(salt=bindparam("made"))
+    )
+    connection = session.connection()
+    connection.execute(give, [{"which": id, "made": new_salt()} for id in ids])
+    made = select(clip.id, clip.salt).where(clip.id.in_(ids))
+    return {row.id: row.salt for row in connection.execute(made)}
+
+
 def opened(session: Session, name: str) -> str | None:
     """The value, or None where the opening was destroyed or never was."""
     return session.scalar(select(OpeningRow.value).where(OpeningRow.commitment == name))
+
+
+def openings(session: Session, content: object) -> dict[str, str]:
+    """The values of the commitments in a leaf, or in several, as far as they are kept.
+
+    Clips stay as they are: their values are not in `opening`.
+    """
+    names = sorted(set(_commitments(content)))
+    known: dict[str, str] = {}
+    for start in range(0, len(names), _AT_ONCE):
+        query = select(OpeningRow.commitment, OpeningRow.value)
+        some = OpeningRow.commitment.in_(names[start : start + _AT_ONCE])
+        known |= {row.commitment: row.value for row in session.execute(query.where(some))}
+    return known
 
 
 def forget(session: Session, *, subject: str) -> int:
     """Destroy all openings of a subject; returns how many there were."""
     gone = delete(OpeningRow).where(OpeningRow.subject == subject).returning(OpeningRow.kind)
     return len(session.scalars(gone).all())
+
+
+def _commitments(content: object) -> Iterator[str]:
+    match content:
+        case str() if _COMMITMENT.fullmatch(content):
+            yield content
+        case dict():
+            for value in content.values():
+                yield from _commitments(value)
+        case list():
+            for value in content:
+                yield from _commitments(value)
 
 
 def _salt(session: Session, clip: ClipRow) -> bytes:

@@ -60,7 +60,8 @@ def append(session: Session, kind: str, body: Mapping[str, Json], at: datetime) 
 def make_checkpoint(session: Session, signer: Ed25519PrivateKey, origin: str, at: datetime) -> str:
     """Signs the log as it is now, keeps the signed note and returns it.
 
-    A log that has not grown since its last checkpoint gets that one again.
+    A log that has not grown since its last checkpoint gets that one again. What was signed before is
+    not looked at: `signing.Signer` does that, and calls this.
     """
     frontier = tree_head(session, lock=True)
     kept = session.get(CheckpointRow, frontier.size)

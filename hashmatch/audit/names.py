@@ -34,6 +34,11 @@ class KeyedNames:
         """For an entry that its list gives no id, or a hash as its id."""
         return self._name("entry", algorithm, bits.hex())
 
+    def digest(self, kind: str, content: str) -> str:
+        """All 256 bits, in hex: of what must be known again and told to nobody."""
+        message = f"{kind}\0{content}".encode("utf-8", "surrogateescape")
+        return hmac.new(self._secret, message, hashlib.sha256).hexdigest()
+
     def _name(self, kind: str, *parts: str) -> str:
         message = "\0".join((kind, *parts)).encode("utf-8", "surrogateescape")
         digest = hmac.new(self._secret, message, hashlib.sha256).digest()[:10]

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -35,24 +35,38 @@ def audit_command() -> None:
 @json_option
 @pass_app
 def show_command(app: App, count: int, kind: str | None, as_json: bool) -> None:
-    """The last leaves, oldest first. Clips and cases have their keyed names.
+    """The last leaves, oldest first. Clips and cases have names that say nothing.
+
+    Commitments to people, reasons and the like are shown with what they stand for, as long as that
+    is kept.
 
     \b
     Example:
       hashmatch audit show --last 50 --kind case-opened
     """
+    from hashmatch.audit.commitments import openings
     from hashmatch.audit.log import last_leaves
 
     with app.db.read() as session:
         leaves = [json.loads(row.body) for row in last_leaves(session, count, kind)]
+        known = openings(session, leaves)
     if as_json:
-        emit_json(leaves)
+        emit_json([{**leaf, "opened": _opened(leaf["body"], known)} for leaf in leaves])
         return
-    rows = [
-        [str(leaf["seq"]), leaf["at"], leaf["kind"], json.dumps(leaf["body"], ensure_ascii=False)]
-        for leaf in leaves
-    ]
+    rows = [[str(leaf["seq"]), leaf["at"], leaf["kind"], _what(leaf, known)] for leaf in leaves]
     table(["leaf", "at", "kind", "what"], rows)
+
+
+def _opened(body: object, known: Mapping[str, str]) -> dict[str, str]:
+    return {name: value for name, value in known.items() if name in json.dumps(body)}
+
+
+def _what(leaf: dict[str, Any], known: Mapping[str, str]) -> str:
+    """A leaf's body, with the values of its commitments in their places."""
+    what = json.dumps(leaf["body"], ensure_ascii=False)
+    for name, value in _opened(leaf["body"], known).items():
+        what = what.replace(json.dumps(name), json.dumps(value, ensure_ascii=False))
+    return what
 
 
 @audit_command.command("checkpoint")
@@ -66,7 +80,7 @@ def checkpoint_command(app: App) -> None:
     Example:
       hashmatch audit checkpoint > /mnt/other-host/hashmatch-2026-11-22.checkpoint
     """
-    from hashmatch.audit.checkpoint import verifier_key
+    from hashmatch.audit.checkpoint import Checkpoint, split, verifier_key
     from hashmatch.audit.keys import load_signer
     from hashmatch.audit.log import last_checkpoint
 
@@ -74,8 +88,8 @@ def checkpoint_command(app: App) -> None:
         note = last_checkpoint(session)
     if note is None:
         raise click.UsageError("there is no checkpoint yet; every `hashmatch scan` makes one")
-    audit = app.settings.audit
-    tell(verifier_key(audit.origin, load_signer(app.settings.path(audit.key)).public_key()))
+    key = load_signer(app.settings.path(app.settings.audit.key)).public_key()
+    tell(verifier_key(Checkpoint.parse(split(note)[0]).origin, key))
     click.echo(note, nl=False)
 
 

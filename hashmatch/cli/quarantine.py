@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -99,6 +98,8 @@ def show_command(app: App, case: str, as_json: bool) -> None:
       hashmatch quarantine show case-7hq2k6w4v3mzdpbe
     """
     from hashmatch.audit import log
+    from hashmatch.audit.commitments import commit_person
+    from hashmatch.custody.people import account
     from hashmatch.custody.record import NoSuchCase
     from hashmatch.db.schema import CaseRow
 
@@ -107,9 +108,8 @@ def show_command(app: App, case: str, as_json: bool) -> None:
         if row is None:
             raise NoSuchCase(case=case)
         shown = _details(session, row)
-        log.append(
-            session, "case-shown", {"case": case, "by": getpass.getuser()}, datetime.now(UTC)
-        )
+        by = commit_person(session, account())
+        log.append(session, "case-shown", {"case": case, "by": by}, datetime.now(UTC))
     if as_json:
         emit_json(shown)
         return

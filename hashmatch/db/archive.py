@@ -34,7 +34,8 @@ class Known(NamedTuple):
     """A clip that was looked at, and what was said of it.
 
     etag: of the version that was looked at; due: a scan will look at it again; recipes: by which it
-    is remembered; borrowed: it was seen by another rendition of it, whose frames are compared.
+    is remembered; borrowed: it was seen by another rendition of it, whose frames are compared; salt:
+    of its commitments (`audit.commitments`), if they were ever needed.
     """
 
     id: int
@@ -46,6 +47,7 @@ class Known(NamedTuple):
     due: bool
     recipes: tuple[str, ...]
     borrowed: bool = False
+    salt: bytes | None = None
 
 
 class Stored(NamedTuple):
@@ -77,6 +79,7 @@ def next_page(
         clip.reason,
         clip.coverage,
         clip.retry_at.is_not(None) | (clip.etag != clip.scanned_etag),
+        clip.salt,
     ).where(clip.id > after)
     if behind is not None:
         query = query.where(clip.scanned_etag.is_not(None), clip.list_set.is_distinct_from(behind))
@@ -96,13 +99,14 @@ def next_page(
     kept = {id: list(rows) for id, rows in groupby(sizes, itemgetter(0))}
     page: list[Known] = []
     room = PAGE_BYTES
-    for row in clips:
+    for *row, salt in clips:
         rows = kept.get(row[0], [])
         room -= sum(size for _, recipe, size, _ in rows if recipe in recipes)
         if room < 0 and page:
             break
         borrowed = any(seen_by for *_, seen_by in rows)
-        page.append(Known._make((*row, tuple(recipe for _, recipe, *_ in rows), borrowed)))
+        named = tuple(recipe for _, recipe, *_ in rows)
+        page.append(Known._make((*row, named, borrowed, salt)))
     return page
 
 

@@ -206,8 +206,8 @@ class ShardRow(Base):
     """Clips that a run compared from what is stored, in one step, in the order of their ids.
 
     Those whose outcome stands have no row of their own in `work`: `kept` counts them by outcome,
-    `reasons` the unscannable ones by reason. digest: over what the run says of every clip of the
-    shard, as `pipeline.retro` writes it down.
+    `reasons` the unscannable ones by reason. digest: the root over what the run says of every clip
+    of the shard (`audit.coverage`), in hex.
     """
 
     __tablename__ = "shard"

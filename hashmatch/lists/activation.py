@@ -14,6 +14,7 @@ from datetime import datetime
 
 from sqlalchemy.orm import Session
 
+from hashmatch.audit.commitments import commit_person
 from hashmatch.audit.log import append
 from hashmatch.db.schema import ListRow, ListVersionRow
 from hashmatch.db.session import Database
@@ -94,7 +95,7 @@ def activate(
             "accept_shrink": accept_shrink,
             "trial": {"clips": result.clips, "matched": result.matched},
             "accept_trial": accept_trial,
-            "by": by,
+            "by": commit_person(session, by),
         }
         append(session, "list-activate", body, at)
         return Change(name, version, row.previous_version, new.entries, trial=result)
@@ -107,7 +108,11 @@ def deactivate(db: Database, name: str, *, by: str, at: datetime) -> Change:
         if row.active_version is None:
             raise NotActive(name=name)
         row.previous_version, row.active_version = row.active_version, None
-        body: dict[str, Json] = {"list": name, "previous": row.previous_version, "by": by}
+        body: dict[str, Json] = {
+            "list": name,
+            "previous": row.previous_version,
+            "by": commit_person(session, by),
+        }
         append(session, "list-deactivate", body, at)
         return Change(name, None, row.previous_version)
 
@@ -126,7 +131,7 @@ def rollback(db: Database, name: str, *, by: str, at: datetime) -> Change:
             "version": back,
             "previous": row.previous_version,
             "sha256": new.sha256,
-            "by": by,
+            "by": commit_person(session, by),
         }
         append(session, "list-rollback", body, at)
         return Change(name, back, row.previous_version, new.entries)
@@ -161,7 +166,7 @@ def set_policy(
             "action": row.action,
             "distance": row.distance,
             "orientations": row.orientations,
-            "by": by,
+            "by": commit_person(session, by),
         }
         append(session, "list-set", body, at)
         return row

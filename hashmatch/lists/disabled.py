@@ -12,6 +12,7 @@ from datetime import datetime
 from sqlalchemy import exists, select
 from sqlalchemy.orm import Session
 
+from hashmatch.audit.commitments import commit, commit_person
 from hashmatch.audit.log import append
 from hashmatch.audit.names import KeyedNames
 from hashmatch.db.schema import DisabledEntryRow, EntryRow, ListVersionRow
@@ -65,7 +66,12 @@ def disable(
                 list_name=name, entry_id=kept, reason=reason, disabled_at=at, disabled_by=by
             )
         )
-        body: dict[str, Json] = {"list": name, "entry": kept, "reason": reason, "by": by}
+        body: dict[str, Json] = {
+            "list": name,
+            "entry": kept,
+            "reason": commit(session, "reason", reason, subject=f"list-{name}"),
+            "by": commit_person(session, by),
+        }
         append(session, "entry-disable", body, at)
         return kept
 
@@ -78,7 +84,8 @@ def enable(db: Database, names: KeyedNames, name: str, entry: str, *, by: str, a
             row = session.get(DisabledEntryRow, (name, kept))
             if row is not None:
                 session.delete(row)
-                append(session, "entry-enable", {"list": name, "entry": kept, "by": by}, at)
+                who = commit_person(session, by)
+                append(session, "entry-enable", {"list": name, "entry": kept, "by": who}, at)
                 return kept
     raise NotDisabled(name=name, entry=_shown(entry))
 

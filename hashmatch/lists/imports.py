@@ -17,6 +17,7 @@ from pathlib import Path
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from hashmatch.audit.commitments import commit, commit_person
 from hashmatch.audit.log import append
 from hashmatch.audit.names import KeyedNames
 from hashmatch.db.schema import ListRow, ListVersionRow
@@ -115,7 +116,7 @@ def import_list(
             session.add(row)
             session.flush()
             staged.write(session, row.id)
-            append(session, "list-import", _leaf(row, len(paths), staged.tally), at)
+            append(session, "list-import", _leaf(session, row, len(paths), staged.tally), at)
         return _imported(row, created=True, tally=staged.tally, notes=staged.notes)
 
 
@@ -173,12 +174,12 @@ def _source(paths: Sequence[Path]) -> str:
     return label(paths[0]) if len(paths) == 1 else f"{len(paths)} files"
 
 
-def _leaf(row: ListVersionRow, count: int, tally: trust.Tally) -> dict[str, Json]:
+def _leaf(session: Session, row: ListVersionRow, count: int, tally: trust.Tally) -> dict[str, Json]:
     return {
         "list": row.list_name,
         "version": row.version,
         "sha256": row.sha256,
-        "source": row.source,
+        "source": commit(session, "source", row.source, subject=f"list-{row.list_name}"),
         "files": count,
         "format": row.format,
         "options": row.options,
@@ -187,7 +188,7 @@ def _leaf(row: ListVersionRow, count: int, tally: trust.Tally) -> dict[str, Json
         "hashes": dict(row.algorithms),
         "rejected": {fault.name.lower(): n for fault, n in sorted(tally.rejected.items())},
         "left_out": {fault.name.lower(): n for fault, n in sorted(tally.left_out.items())},
-        "by": row.imported_by,
+        "by": commit_person(session, row.imported_by),
     }
 
 

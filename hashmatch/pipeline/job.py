@@ -5,11 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-
 from hashmatch import __version__
-from hashmatch.audit.keys import load_signer
 from hashmatch.audit.names import KeyedNames
+from hashmatch.audit.signing import Signer
 from hashmatch.clips.opening import open_store
 from hashmatch.clips.store import Store
 from hashmatch.config import Settings
@@ -29,7 +27,7 @@ class Job:
     clips: Store
     names: KeyedNames
     custody: Custody
-    signer: Ed25519PrivateKey
+    signer: Signer
 
 
 def open_job(settings: Settings, db: Database, names: KeyedNames) -> Job:
@@ -41,5 +39,5 @@ def open_job(settings: Settings, db: Database, names: KeyedNames) -> Job:
         clips=clips,
         names=names,
         custody=Custody(db, clips, open_vault(settings), names, f"hashmatch {__version__}"),
-        signer=load_signer(settings.path(settings.audit.key)),
+        signer=Signer.of(settings),
     )

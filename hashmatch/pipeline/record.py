@@ -6,15 +6,18 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from hashmatch.audit import log
+from hashmatch.audit.commitments import commit_clip, commit_version
 from hashmatch.audit.names import KeyedNames
 from hashmatch.custody.case import Custody
 from hashmatch.db import fingerprints, ledger, renditions
 from hashmatch.db.ledger import Retry, Task, Turn
-from hashmatch.db.schema import MatchRow
+from hashmatch.db.schema import ClipRow, MatchRow, WorkRow
 from hashmatch.model import Fingerprint, Json, Match, Outcome
+from hashmatch.pipeline import shards
 from hashmatch.pipeline.scan import Scanned
 
 
@@ -31,7 +34,10 @@ class Recorder:
     def turn(
         self, session: Session, turn: Turn, scanned: Sequence[Scanned], now: datetime
     ) -> list[str | None]:
-        """Record a look at a clip, or at all renditions of one. Returns the case of each, if any."""
+        """Record a look at a clip, or at all renditions of one, and their shard if it is complete.
+
+        Returns the case of each, if any.
+        """
         looks = list(zip(turn.tasks, scanned, strict=True))
         taken = [self._case(task, look) for task, look in looks if _is_taken(look)]
         cases = []
@@ -43,6 +49,9 @@ class Recorder:
             cases.append(self._record(session, task, look, now, self.retry, taken))
         if taken:
             renditions.doubt_siblings(session, turn.tasks, now)
+        # Renditions of one clip are in one shard.
+        shard = session.get_one(WorkRow, turn.tasks[0].work_id).shard
+        shards.close_if_complete(session, self.run_id, shard, now)
         return cases
 
     def compared(
@@ -110,22 +119,29 @@ class Recorder:
                 siblings=[other for other in taken if other != self._case(task, scanned)],
                 at=now,
             )
-        leaf = self._leaf(task, scanned, retry)
-        log.append(session, "clip-scanned", leaf, now)
+        leaf = log.append(session, "clip-scanned", self._leaf(session, clip, scanned, retry), now)
+        session.get_one(WorkRow, task.work_id).leaf = leaf
         return case
 
-    def _leaf(self, task: Task, scanned: Scanned, retry: Retry | None) -> dict[str, Json]:
+    def _leaf(
+        self, session: Session, clip: ClipRow, scanned: Scanned, retry: Retry | None
+    ) -> dict[str, Json]:
         fingerprint, verdict = scanned.fingerprint, scanned.verdict
+        seen_by = None
+        if scanned.seen_by is not None:
+            decoded = select(ClipRow).where(ClipRow.key == scanned.seen_by)
+            seen_by = commit_clip(session, session.scalars(decoded).one())
         recipes = sorted(hashes.recipe for hashes in fingerprint.frames) if fingerprint else []
         return {
             "run": self.run_id,
-            "clip": self.names.clip(task.clip.key),
+            "clip": commit_clip(session, clip),
+            "version": commit_version(session, clip, scanned.etag),
             "how": "stored" if retry is None else "media",
             "read": _how_much(fingerprint),
             "outcome": verdict.outcome.value,
             "reason": verdict.reason.value if verdict.reason else None,
             "coverage": round(verdict.coverage, 4),
-            "seen_by": self.names.clip(scanned.seen_by) if scanned.seen_by else None,
+            "seen_by": seen_by,
             "sampling": fingerprint.sampling.value
             if fingerprint and fingerprint.sampling
             else None,

@@ -14,7 +14,6 @@ left the lists since. Only a new look does that.
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import time
 from collections import Counter
@@ -24,7 +23,8 @@ from datetime import datetime
 
 from sqlalchemy.orm import Session
 
-from hashmatch.audit import log
+from hashmatch.audit import coverage, log
+from hashmatch.audit.commitments import commitment, salt_clips
 from hashmatch.db import fingerprints, ledger
 from hashmatch.db.archive import Known, next_page
 from hashmatch.db.schema import ShardRow
@@ -82,10 +82,14 @@ class Needs:
 
 @dataclass(slots=True)
 class Retro:
-    """Compares what is stored of a run's clips, as only the coordinator may."""
+    """Compares what is stored of a run's clips, as only the coordinator may.
+
+    versions: of the lists that act, by name.
+    """
 
     job: Job
     run_id: str
+    versions: Mapping[str, int]
     recorder: Recorder
     breaker: Breaker
     planned: int
@@ -178,6 +182,7 @@ class Retro:
         cases: list[str] = []
         with self.job.db.write() as session:
             at = now()
+            page = _salted(session, page)
             tasks = ledger.take_found(session, self.run_id, list(verdicts), self._shards)
             for one, task in zip(found, tasks, strict=True):
                 size = task.clip.size if one.stored is None else one.stored.size
@@ -210,7 +215,8 @@ class Retro:
         verdicts: Mapping[int, Verdict],
         at: datetime,
     ) -> None:
-        """The page's shard and its leaf: how many clips ended in which outcome, and a digest.
+        """The page's shard and its leaf: how many clips ended in which outcome, and a hash that can
+        prove each.
 
         Raises RunBroken if the clips that keep their outcome are not the ones that were read.
         """
@@ -220,11 +226,7 @@ class Retro:
             left = self.planned - self.done
             raise RunBroken(run=self.run_id, listed=self.planned, left=left)
         said = [verdicts.get(clip.id, v) for clip, v in zip(page, before, strict=True)]
-        names = self.job.names
-        digest = shard_digest(
-            (names.clip(clip.key), clip.etag, verdict, clip.recipes)
-            for clip, verdict in zip(page, said, strict=True)
-        )
+        root = coverage.root(map(_line, page, said)).hex()
         unscannable = [v.reason for v in standing if v.outcome is Outcome.UNSCANNABLE]
         session.add(
             ShardRow(
@@ -235,7 +237,7 @@ class Retro:
                 clips=len(page),
                 kept=_counted(verdict.outcome for verdict in standing),
                 reasons=_counted(reason or "unknown" for reason in unscannable),
-                digest=digest,
+                digest=root,
                 done_at=at,
             )
         )
@@ -245,8 +247,9 @@ class Retro:
             "clips": len(page),
             "outcomes": _counted(verdict.outcome for verdict in said),
             "recorded": len(verdicts),
-            "digest": digest,
             "list_set": list_set,
+            "lists": dict(self.versions),
+            "root": root,
         }
         log.append(session, "clips-compared", body, at)
 
@@ -259,19 +262,6 @@ class Retro:
     def _alarm(self, text: str) -> None:
         self.alarms.append(text)
         logger.error("%s", text, extra={"run": self.run_id})
-
-
-def shard_digest(clips: Iterable[tuple[str, str, Verdict, Sequence[str]]]) -> str:
-    """SHA-256, in hex, of what a run said of a shard's clips: (keyed name, etag, verdict, recipes).
-
-    A line a clip, sorted: name, etag, outcome, reason or nothing, recipes with commas between them;
-    with a NUL between them and a line feed at the end, in UTF-8.
-    """
-    lines = sorted(
-        f"{name}\0{etag}\0{verdict.outcome}\0{verdict.reason or ''}\0{','.join(recipes)}\n"
-        for name, etag, verdict, recipes in clips
-    )
-    return hashlib.sha256("".join(lines).encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def not_fully_compared(verdict: Verdict) -> Verdict:
@@ -300,6 +290,24 @@ def lacks(clip: Known, sifted: Sifted, needed: Needs, before: Verdict) -> bool:
         return False  # of the rendition that was decoded it is told
     turned = needed.orientations is Orientations.ALL
     return not needed.recipes <= set(clip.recipes) or (turned and clip.id in sifted.unturned)
+
+
+def _salted(session: Session, page: Sequence[Known]) -> list[Known]:
+    """The page, whose clips all have a salt now. Those from before leaves had commitments had none."""
+    given = salt_clips(session, [clip.id for clip in page if clip.salt is None])
+    return [clip if clip.salt else clip._replace(salt=given[clip.id]) for clip in page]
+
+
+def _line(clip: Known, verdict: Verdict) -> bytes:
+    """What the run says of the clip, as `audit.coverage` writes it down."""
+    assert clip.salt is not None
+    return coverage.line(
+        commitment("clip", clip.salt, clip.key),
+        commitment("version", clip.salt, clip.etag),
+        outcome=verdict.outcome.value,
+        reason=verdict.reason.value if verdict.reason else None,
+        recipes=clip.recipes,
+    )
 
 
 def _on_record(clip: Known) -> Verdict:

@@ -1,4 +1,4 @@
-"""A run: lock, canary, plan, the clips' turns, canary, proof that the counts add up, checkpoint.
+"""A run: lock, canary, plan, the clips' turns, canary, proof that the counts add up, checkpoint, anchors.
 
     summary = run(job, Selection(), stop=Stop(), watch=print)
     summary.exit_code
@@ -18,15 +18,15 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from sqlalchemy import select
-from sqlalchemy.orm import Session
 
 from hashmatch import __version__
-from hashmatch.audit import log
+from hashmatch.audit import anchors, log
 from hashmatch.clips.discover import Discovery
 from hashmatch.custody import record
+from hashmatch.custody.host import host_id
 from hashmatch.db import ledger, renditions
 from hashmatch.db.ledger import Retry
 from hashmatch.db.schema import RunRow
@@ -35,7 +35,7 @@ from hashmatch.hashing.recipes import recipe
 from hashmatch.matching.listset import ListSet
 from hashmatch.matching.policy import Breaker
 from hashmatch.model import Json, Outcome
-from hashmatch.pipeline import canary
+from hashmatch.pipeline import canary, settings_record, shards
 from hashmatch.pipeline.engine import Engine
 from hashmatch.pipeline.job import Job, now
 from hashmatch.pipeline.judging import rules
@@ -57,6 +57,8 @@ def run(
 ) -> RunSummary:
     """Execute the job once. Raises AlreadyRunning, NoActiveList, ListTooOld, CanaryFailed, …"""
     with job.db.run_lock():
+        with job.db.write() as session:
+            settings_record.record(session, job.settings, job.names, job.signer, now())
         _close_interrupted(job)
         alarms = list(_resume_custody(job))
         compiled = compile_lists(job.db, job.settings, now())
@@ -98,10 +100,11 @@ class _Run:
                 else:
                     done = self._scan(plan, engine, watch)
                 self._see_canary(engine, "end")
-            return self._end(plan, done)
+            summary = self._end(plan, done)
         except HashmatchError as error:
             self._fail(error)
             raise
+        return self._attest(summary)
 
     def _begin(self) -> None:
         lists = dict(self.compiled.versions)
@@ -117,9 +120,11 @@ class _Run:
             recipes=recipes,
             list_set=self.state.id,
             lists=lists,
+            host=host_id(),
         )
         body: dict[str, Json] = {
             "run": self.id,
+            "host": row.host,
             "kind": row.kind,
             "stored": self.selection.stored,
             "orientations": self.selection.orientations.value,
@@ -222,6 +227,7 @@ class _Run:
         retro = Retro(
             job=self.job,
             run_id=self.id,
+            versions=self.compiled.versions,
             recorder=self._recorder(),
             breaker=self._breaker(plan),
             planned=plan.planned,
@@ -249,9 +255,9 @@ class _Run:
         )
 
     def _end(self, plan: Plan, done: _Done) -> RunSummary:
-        """Count from the ledger, not from memory, and sign what was counted."""
+        """Count from the ledger, not from memory."""
         with self.job.db.write() as session:
-            left = ledger.drop_unfinished(session, self.id)
+            left = shards.drop_unfinished(session, self.id, now())
             outcomes = ledger.outcomes(session, self.id)
             if self.selection.stored:
                 left = plan.planned - sum(outcomes.values())
@@ -277,7 +283,6 @@ class _Run:
             if not summary.adds_up or left < 0 or (left and not self.stop):
                 raise RunBroken(run=self.id, listed=plan.listed, left=left)
             log.append(session, "run-finished", _finished(summary), now())
-            summary = replace(summary, checkpoint=self._checkpoint(session))
             row = session.get_one(RunRow, self.id)
             row.status = "stopped" if left else "finished"
             row.ended_at, row.exit_code, row.canary = now(), summary.exit_code, summary.canary
@@ -286,6 +291,34 @@ class _Run:
         logger.info("run %s %s", self.id, row.status, extra={"run": self.id})
         return summary
 
+    def _attest(self, summary: RunSummary) -> RunSummary:
+        """Sign what was counted and hand it to the anchors. What the run did stands in any case.
+
+        Raises what `Signer.checkpoint` raises; the run's exit code is that error's then.
+        """
+        try:
+            summary = replace(summary, checkpoint=self.job.signer.checkpoint(self.job.db, now()))
+        except HashmatchError as error:
+            logger.error("%s", error.message, extra={"run": self.id})
+            summary = replace(summary, alarms=(*summary.alarms, error.message))
+            self._amend(summary.as_json(), error.exit_code)
+            raise
+        summary = replace(summary, alarms=(*summary.alarms, *self._hand_over()))
+        self._amend(summary.as_json(), summary.exit_code)
+        return summary
+
+    def _hand_over(self) -> list[str]:
+        problems = anchors.hand_over(self.job.db, self.job.settings)
+        for problem in problems:
+            logger.error("%s", problem, extra={"run": self.id})
+        return problems
+
+    def _amend(self, summary: dict[str, Any], exit_code: int) -> None:
+        """What came of a run after its last leaf."""
+        with self.job.db.write() as session:
+            row = session.get_one(RunRow, self.id)
+            row.summary, row.exit_code = summary, exit_code
+
     def _fail(self, error: HashmatchError) -> None:
         body: dict[str, Json] = {
             "run": self.id,
@@ -293,16 +326,20 @@ class _Run:
             "exit_code": error.exit_code,
         }
         with self.job.db.write() as session:
-            ledger.drop_unfinished(session, self.id)
+            shards.drop_unfinished(session, self.id, now())
             row = session.get_one(RunRow, self.id)
             row.status, row.ended_at, row.exit_code = "failed", now(), error.exit_code
             row.canary = "failed" if isinstance(error, CanaryFailed) else row.canary
             row.summary = {"error": error.message}
             log.append(session, "run-failed", body, now())
-            self._checkpoint(session)
-
-    def _checkpoint(self, session: Session) -> str:
-        return log.make_checkpoint(session, self.job.signer, self.job.settings.audit.origin, now())
+        try:
+            self.job.signer.checkpoint(self.job.db, now())
+            alarms = self._hand_over()
+        except HashmatchError as refused:  # the run's own error is raised
+            logger.error("%s", refused.message, extra={"run": self.id})
+            alarms = [refused.message]
+        if alarms:
+            self._amend({"error": error.message, "alarms": alarms}, error.exit_code)
 
 
 def _finished(summary: RunSummary) -> dict[str, Json]:
@@ -323,7 +360,7 @@ def _close_interrupted(job: Job) -> None:
     """End the runs that a crash left open; what they did not finish is due again by itself."""
     with job.db.write() as session:
         for row in session.scalars(select(RunRow).where(RunRow.status == "running")).all():
-            left = ledger.drop_unfinished(session, row.id)
+            left = shards.drop_unfinished(session, row.id, now())
             row.status, row.ended_at = "interrupted", now()
             log.append(session, "run-interrupted", {"run": row.id, "left": left}, now())
             logger.warning("run %s was interrupted; its clips are taken up again", row.id)

@@ -16,10 +16,11 @@ from typing import Any
 import pytest
 from drawn import write_clip
 from installation import Installation
+from shard_parts import check_shards, committed
 from sites import Site, make_site, site_of
 from sqlalchemy import select
 
-from hashmatch.db.schema import ClipRow, FingerprintRow, LeafRow
+from hashmatch.db.schema import ClipRow, FingerprintRow, LeafRow, WorkRow
 
 SIZES = {1080: (320, 240), 720: (256, 192), 480: (224, 168), 360: (192, 144), 240: (160, 120)}
 LADDER = (1080, 720, 360)
@@ -232,13 +233,20 @@ def test_cases_name_the_other_renditions(night):
             assert set(body["siblings"]) == siblings - {body["case"]}
 
 
-def test_the_log_says_which_rendition_was_seen_by_its_keyed_name_only(night):
+def test_the_log_says_which_rendition_was_seen_by_a_commitment_only(night):
     bodies = leaves(night.site, "clip-scanned")
     names = {body["clip"] for body in bodies}
     seen_by = [body["seen_by"] for body in bodies if body["seen_by"] is not None]
     assert len(seen_by) == night.summary["seen_by_rendition"]
     assert set(seen_by) <= names
     assert "360.mp4" not in json.dumps(bodies)
+    salts = night.site.ask(select(ClipRow.key, ClipRow.salt).where(ClipRow.salt.is_not(None)))
+    keys = {committed("clip", salt, key): key for key, salt in salts}
+    turns = night.site.ask(
+        select(ClipRow.key, WorkRow.seen_by).join(WorkRow, WorkRow.clip_id == ClipRow.id)
+    )
+    assert {(keys[body["clip"]], keys.get(body["seen_by"])) for body in bodies} == set(turns)
+    assert check_shards(night.site.db)
     night.site.hashmatch.run("audit", "verify")
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 from drawn import write_clip
 from installation import Installation
+from shard_parts import check_shards
 from sites import Site, make_site, site_of
 from sqlalchemy import func, select
 
@@ -100,6 +101,7 @@ def check_everything(site: Site, originals: dict[str, bytes]) -> None:
     assert [case["state"] for case in cases] == ["removed"] * MATCHED
     site.hashmatch.run("quarantine", "verify")
     site.hashmatch.run("audit", "verify")
+    assert check_shards(site.db)
     check_the_ledger(site, originals)
 
 

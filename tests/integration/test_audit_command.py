@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
+from hashmatch.audit.commitments import commit, commit_person, forget
 from hashmatch.audit.keys import create_keys, load_signer
 from hashmatch.audit.log import append, make_checkpoint
 from hashmatch.cli.main import main
@@ -90,8 +91,27 @@ def test_show_of_one_kind_as_json_is_what_was_recorded(run: Run) -> None:
             "at": "2026-11-22T03:00:00.000000Z",
             "kind": "case-opened",
             "body": {"case": "case-abc"},
+            "opened": {},
         }
     ]
+
+
+def test_show_says_what_commitments_stand_for_as_long_as_it_is_kept(run: Run, home: Path) -> None:
+    db = Database.connect("sqlite:///hashmatch.db", home)
+    with db.write() as session:
+        who = commit_person(session, 'al"ice')
+        why = commit(session, "reason", "our logo", subject="case-abc")
+        append(session, "entry-disable", {"by": who, "reason": why}, AT)
+    (leaf,) = json.loads(run("show", "--last", "1", "--json").stdout)
+    assert leaf["body"] == {"by": who, "reason": why}
+    assert leaf["opened"] == {who: 'al"ice', why: "our logo"}
+    shown = run("show", "--last", "1").stdout
+    assert json.loads(shown.split("\t")[3]) == {"by": 'al"ice', "reason": "our logo"}
+    with db.write() as session:
+        forget(session, subject="case-abc")
+    shown = run("show", "--last", "1").stdout
+    assert json.loads(shown.split("\t")[3]) == {"by": 'al"ice', "reason": why}
+    db.close()
 
 
 def test_verify_says_how_much_it_checked(run: Run) -> None:

@@ -29,6 +29,7 @@ from lists_parts import (
 )
 from sqlalchemy import func, select
 
+from hashmatch.audit.commitments import opened
 from hashmatch.audit.verification import verify
 from hashmatch.db.schema import (
     EntryHashRow,
@@ -178,15 +179,29 @@ def test_an_import_is_on_the_record_without_any_hash_of_an_entry(partner):
     ((kind, body),) = partner.leaves()
     assert kind == "list-import"
     assert (body["list"], body["version"], body["sha256"]) == ("c3p", 1, done.sha256)
-    assert (body["entries"], body["rows"], body["by"], body["source"]) == (
-        3,
-        3,
-        "alice",
-        "sftp://partner",
-    )
+    assert (body["entries"], body["rows"]) == (3, 3)
     assert not any(pdq_hash(i) in json.dumps(body) for i in range(3))
     with partner.db.read() as session:
+        assert opened(session, body["by"]) == "alice"
+        assert opened(session, body["source"]) == "sftp://partner"
         assert verify(session).size == 1
+
+
+def test_no_name_of_a_person_and_no_words_of_theirs_are_in_the_log(partner):
+    partner.sends(images(3), source="sftp://partner")
+    partner.activates(1)
+    disable(partner.db, NAMES, "c3p", "img-1", reason="our logo", by="alice", at=AT)
+    enable(partner.db, NAMES, "c3p", "img-1", by="alice", at=AT)
+    set_policy(partner.db, "c3p", by="alice", at=AT, action=Action.REVIEW)
+    deactivate(partner.db, "c3p", by="alice", at=AT)
+    rollback(partner.db, "c3p", by="alice", at=AT)
+    leaves = partner.leaves()
+    assert len(leaves) == 7
+    assert {body["by"] for _, body in leaves} == {leaves[0][1]["by"]}
+    assert not any(word in json.dumps(leaves) for word in ("alice", "our logo", "sftp"))
+    with partner.db.read() as session:
+        assert opened(session, leaves[0][1]["by"]) == "alice"
+        assert opened(session, dict(leaves)["entry-disable"]["reason"]) == "our logo"
 
 
 def test_unknown_columns_and_the_partners_own_id_stay_with_the_entry(partner):
@@ -520,15 +535,12 @@ def test_what_a_match_does_is_set_per_list(partner):
     assert (acting.action, acting.distance) == (Action.REVIEW, 0)
     row = set_policy(partner.db, "c3p", by="bob", at=AT, default_distance=True)
     assert (row.action, row.distance) == ("review", None)
-    assert partner.leaves()[-1] == (
+    kind, body = partner.leaves()[-1]
+    with partner.db.read() as session:
+        assert opened(session, body.pop("by")) == "bob"
+    assert (kind, body) == (
         "list-set",
-        {
-            "list": "c3p",
-            "action": "review",
-            "distance": None,
-            "orientations": "mirrored",
-            "by": "bob",
-        },
+        {"list": "c3p", "action": "review", "distance": None, "orientations": "mirrored"},
     )
 
 

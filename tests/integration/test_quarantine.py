@@ -11,9 +11,11 @@ import pytest
 from click.testing import CliRunner, Result
 from custody_parts import CLIP, KEY, MATCH, Scene, in_folders, keys, needs_age, now, sha256
 
+from hashmatch.audit.commitments import opened
 from hashmatch.cli.main import cli
 from hashmatch.cli.quarantine import STATES, VaultUnreadable, quarantine_command
 from hashmatch.custody.inspection import NothingSealed
+from hashmatch.custody.people import account
 from hashmatch.custody.record import NoSuchCase, State
 from hashmatch.db.schema import MatchRow
 from hashmatch.errors import VaultDamaged
@@ -124,7 +126,8 @@ def test_that_a_case_was_shown_is_on_the_record(scene, operator):
     kind, body = scene.leaves()[-1]
     assert kind == "case-shown"
     assert body["case"] == scene.case
-    assert body["by"]
+    with scene.db.read() as session:
+        assert opened(session, body["by"]) == account()
 
 
 def test_a_case_nobody_opened_is_an_error(operator, scene):

@@ -8,11 +8,14 @@ from pathlib import Path
 from unittest import mock
 
 import pytest
+import rfc8785
 from archive_parts import AT, Archive, drawn, near
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from pymerkle import InmemoryTree
 from sqlalchemy import func, select, text, update
 
+from hashmatch.audit.commitments import commitment
 from hashmatch.db import archive as pages
 from hashmatch.db import fingerprints
 from hashmatch.db.schema import CaseRow, ClipRow, FingerprintRow, LeafRow, ShardRow, WorkRow
@@ -77,25 +80,62 @@ def test_a_new_version_finds_an_old_clip_and_takes_it_into_custody(archive):
         assert session.scalars(select(CaseRow.state)).all() == ["removed"]
 
 
+def commitments(archive: Archive, key: str) -> tuple[str, str]:
+    """By which leaves name a clip and the version of it that was seen."""
+    query = select(ClipRow.salt, ClipRow.scanned_etag, ClipRow.etag).where(ClipRow.key == key)
+    with archive.db.read() as session:
+        salt, seen, etag = session.execute(query).one()
+    # What has left storage is no longer known as seen.
+    return commitment("clip", salt, key), commitment("version", salt, seen or etag)
+
+
+def root_by_hand(archive: Archive, clips: dict[str, str]) -> str:
+    """Of clips and their outcomes, in RFC 6962's tree as others build it."""
+    tree = InmemoryTree(algorithm="sha256")
+    lines = []
+    for key, outcome in clips.items():
+        clip, version = commitments(archive, key)
+        said = {"clip": clip, "version": version, "outcome": outcome, "reason": None}
+        lines.append(rfc8785.dumps({**said, "recipes": [recipe(Algorithm.PDQ)]}))
+    for line in sorted(lines):
+        tree.append_entry(line)
+    return tree.get_root().hex()
+
+
 def test_only_what_changed_has_a_leaf_of_its_own_and_a_shard_accounts_for_the_rest(archive):
     clips(archive)
     archive.activate("partner", {"e-old": [OLD], "e-new": [NEW]})
     archive.compare()
     (own,) = leaves(archive, "clip-scanned")
-    assert (own["clip"], own["how"]) == (archive.names.clip("3.mp4"), "stored")
+    assert (own["clip"], own["version"]) == commitments(archive, "3.mp4")
+    assert own["how"] == "stored"
     (shard,) = leaves(archive, "clips-compared")
     assert (shard["clips"], shard["recorded"]) == (10, 1)
     assert shard["outcomes"] == {"clean": 9, "matched": 1}
+    assert shard["lists"]["partner"] == 2
     with archive.db.read() as session:
         row = session.scalars(select(ShardRow)).one()
-        known = session.execute(select(ClipRow.key, ClipRow.etag, ClipRow.outcome)).all()
-    assert (row.kept, row.digest) == ({"clean": 9}, shard["digest"])
-    lines = sorted(
-        f"{archive.names.clip(key)}\0{etag}\0{outcome}\0\0{recipe(Algorithm.PDQ)}\n"
-        for key, etag, outcome in known
-    )
-    assert hashlib.sha256("".join(lines).encode()).hexdigest() == shard["digest"]
+        work = session.scalars(select(WorkRow)).one()
+        leaf = session.get_one(LeafRow, work.leaf)
+    assert (row.kept, row.digest) == ({"clean": 9}, shard["root"])
+    assert json.loads(leaf.body)["body"] == own
+    assert shard["root"] == root_by_hand(archive, archive.outcomes())
     assert {one["list_set"] for one in (own, shard)} == {archive.comparison().id}
+    assert leaves(archive, "shard-scanned") == []
+
+
+def test_clips_keep_their_salts_from_one_comparison_to_the_next(archive):
+    clips(archive, 4)
+    archive.activate("partner", {"e-old": [OLD], "e-other": [OTHER]})
+    archive.compare()
+    before = [commitments(archive, f"{n}.mp4") for n in range(4)]
+    assert len({name for names in before for name in names}) == 8
+    archive.activate("partner", {"e-old": [OLD], "e-new": [NEW]})
+    archive.compare()
+    assert [commitments(archive, f"{n}.mp4") for n in range(4)] == before
+    first, second = leaves(archive, "clips-compared")
+    assert first["outcomes"] == {"clean": 4}
+    assert second["root"] == root_by_hand(archive, archive.outcomes())
 
 
 def test_nothing_new_is_said_at_once(archive, caplog):
