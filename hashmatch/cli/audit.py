@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from hashmatch.cli.app import App, emit_json, json_option, pass_app, table, tell
+from hashmatch.cli.proofs import export_command, prove_command
 
 if TYPE_CHECKING:
     from hashmatch.audit.verification import Progress
@@ -19,7 +20,11 @@ if TYPE_CHECKING:
 
 @click.group("audit")
 def audit_command() -> None:
-    """Show and verify the audit log."""
+    """Show, verify and prove the audit log."""
+
+
+audit_command.add_command(prove_command)
+audit_command.add_command(export_command)
 
 
 @audit_command.command("show")
@@ -42,7 +47,9 @@ def show_command(app: App, count: int, kind: str | None, as_json: bool) -> None:
       hashmatch audit show --last 50 --kind case-opened
     """
     from hashmatch.audit.log import last_leaves
+    from hashmatch.custody.people import Role
 
+    app.person(Role.AUDITOR, Role.OPERATOR)
     with app.db.read() as session:
         leaves = [json.loads(row.body) for row in last_leaves(session, count, kind)]
     if as_json:
@@ -69,7 +76,9 @@ def checkpoint_command(app: App) -> None:
     from hashmatch.audit.checkpoint import verifier_key
     from hashmatch.audit.keys import load_signer
     from hashmatch.audit.log import last_checkpoint
+    from hashmatch.custody.people import Role
 
+    app.person(Role.AUDITOR, Role.OPERATOR)
     with app.db.read() as session:
         note = last_checkpoint(session)
     if note is None:
@@ -100,7 +109,9 @@ def verify_command(app: App, files: tuple[Path, ...], as_json: bool) -> None:
     """
     from hashmatch.audit.keys import load_signer
     from hashmatch.audit.verification import verify
+    from hashmatch.custody.people import Role
 
+    app.person(Role.AUDITOR, Role.OPERATOR)
     key = load_signer(app.settings.path(app.settings.audit.key)).public_key()
     kept = [file.read_text("utf-8", "replace") for file in files]
     with app.db.read() as session, _progress() as progress:

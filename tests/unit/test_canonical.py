@@ -71,12 +71,14 @@ def test_no_junk_is_taken_for_canonical(text: str) -> None:
     assert said(text.encode()) == judged(text.encode())
 
 
-@pytest.mark.parametrize(
-    "number",
-    "0 -1 0.5 0.0001 123456789012345 9007199254740991 1e+21 1e-7 1.5e-7 1.0 -0 -0.0 1e5 1E400 1e-05"
-    " 0.10 9007199254740992 1e16 00 1. 1e21 0.00001 0.000001 5e-324 100000000000000000000 NaN"
-    " Infinity".split(),
-)
+NUMBERS = """
+    0 -1 0.5 0.0001 123456789012345 9007199254740991 1e+21 1e-7 1.5e-7 5e-324 0.000001
+    1.0 -0 -0.0 1e5 1E400 1e-05 0.10 9007199254740992 1e16 00 1. 1e21 0.00001
+    100000000000000000000 NaN Infinity
+"""
+
+
+@pytest.mark.parametrize("number", NUMBERS.split())
 def test_numbers_are_judged_as_the_reference_judges_them(number: str) -> None:
     encoded = f'{{"n":{number}}}'.encode()
     assert said(encoded) == judged(encoded)
