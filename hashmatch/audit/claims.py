@@ -20,7 +20,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from hashmatch.audit.commitments import commitment
-from hashmatch.audit.selection import Look, NothingToProve, about_case, in_period, looks_at
+from hashmatch.audit.selection import Look, NothingToProve, about_case, in_period, looks_at, named
 from hashmatch.db.schema import CaseRow, CheckpointRow, ClipRow, LeafRow, OpeningRow
 from hashmatch.model import Json
 
@@ -117,7 +117,13 @@ def of_coverage(session: Session, key: str, day: date) -> Claim:
     if not looks:
         raise _not_signed_yet(sorted(numbers))
     clip = Opening("clip", seen.salt, seen.key)
-    versions = dict.fromkeys(Opening("version", seen.salt, look.etag) for look in looks)
+    # Of a version that was forgotten there is nothing to open.
+    etags = dict.fromkeys(look.etag for look in looks)
+    versions = [
+        Opening("version", seen.salt, etag)
+        for etag in etags
+        if named("version", seen.salt, etag) != etag
+    ]
     proved = sorted({number for look in looks for number in _numbers(look)})
     return Claim(
         said={"kind": "coverage", "clip": clip.commitment},
@@ -161,8 +167,8 @@ def _openings(session: Session, case: str, leaves: Sequence[int]) -> list[Openin
         for body in session.scalars(select(LeafRow.body).where(LeafRow.seq.in_(some))):
             names.update(name.decode() for name in _COMMITMENT.findall(body))
     found = []
-    for named in pieces(sorted(names)):
-        kept = session.scalars(select(OpeningRow).where(OpeningRow.commitment.in_(named)))
+    for given in pieces(sorted(names)):
+        kept = session.scalars(select(OpeningRow).where(OpeningRow.commitment.in_(given)))
         found += [Opening(one.kind, one.salt, one.value) for one in kept]
     clip = session.execute(
         select(ClipRow.salt, CaseRow.clip_key, CaseRow.etag).join(CaseRow).where(CaseRow.id == case)

@@ -9,6 +9,7 @@ Reads the log as it is; that it is what was written, `bundle` checks when it pro
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
@@ -27,6 +28,7 @@ RUN_KINDS = ("run-started", "run-distrusted", "run-finished", "run-failed", "run
 SHARD_KINDS = ("shard-scanned", "clips-compared")
 
 _FEW = 5
+_COMMITMENT = re.compile(r"[a-z]+-[a-z2-7]{52}")
 
 
 class NothingToProve(HashmatchError):
@@ -101,7 +103,7 @@ def looks_at(session: Session, key: str, day: date) -> Seen:
     looks = [look for run in runs if (look := _look(session, run, clip)) is not None]
     if not looks:
         raise NothingToProve(problem=_when_else(session, clip, day))
-    if clip.salt is None:
+    if not clip.salt:
         raise NothingToProve(problem="the salt of what leaves call this clip was destroyed.")
     return Seen(clip.key, clip.salt, looks)
 
@@ -161,16 +163,24 @@ def _standing(session: Session, shard: ShardRow) -> dict[int, bytes]:
     known = ClipRow.salt.is_not(None) & ClipRow.scanned_etag.is_not(None)
     lines = {}
     for clip in session.scalars(select(ClipRow).where(between, known)):
-        assert clip.salt is not None
-        assert clip.scanned_etag is not None
         lines[clip.id] = coverage.line(
-            commitment("clip", clip.salt, clip.key),
-            commitment("version", clip.salt, clip.scanned_etag),
+            named("clip", clip.salt, clip.key),
+            named("version", clip.salt, clip.scanned_etag or ""),
             outcome=clip.outcome or "",
             reason=clip.reason,
             recipes=recipes.get(clip.id, []),
         )
     return lines
+
+
+def named(kind: str, salt: bytes | None, value: str) -> str:
+    """What leaves call a clip or a version; empty if that cannot be told.
+
+    Of what was forgotten, its commitment stands in the place of the value.
+    """
+    if value.startswith(f"{kind}-") and _COMMITMENT.fullmatch(value):
+        return value
+    return commitment(kind, salt, value) if salt else ""
 
 
 def line_of(body: Mapping[str, Any]) -> bytes:

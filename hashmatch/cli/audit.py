@@ -99,15 +99,17 @@ def checkpoint_command(app: App) -> None:
 @json_option
 @pass_app
 def verify_command(app: App, files: tuple[Path, ...], as_json: bool) -> None:
-    """Read the whole log and check every leaf, every checkpoint and their signatures.
+    """Read the whole log and check every leaf, every checkpoint and the database against them.
 
-    Exit code 20 if anything is not what was written; the message names the first bad leaf.
+    Exit code 20 if anything is not what was written; the message names the first bad leaf, or what
+    in the database is not as its leaves say.
 
     \b
     Example:
       hashmatch audit verify --against /mnt/other-host/hashmatch-2026-11-22.checkpoint
     """
     from hashmatch.audit.keys import load_signer
+    from hashmatch.audit.reconciliation import Reconciliation
     from hashmatch.audit.verification import verify
     from hashmatch.custody.people import Role
 
@@ -115,7 +117,9 @@ def verify_command(app: App, files: tuple[Path, ...], as_json: bool) -> None:
     key = load_signer(app.settings.path(app.settings.audit.key)).public_key()
     kept = [file.read_text("utf-8", "replace") for file in files]
     with app.db.read() as session, _progress() as progress:
-        verified = verify(session, key, progress, kept)
+        books = Reconciliation(session)
+        verified = verify(session, key, progress, kept, books.take)
+        books.close(session)
     if as_json:
         emit_json(
             {
@@ -127,7 +131,7 @@ def verify_command(app: App, files: tuple[Path, ...], as_json: bool) -> None:
         return
     click.echo(
         f"The log is what was written: {verified.size} leaves, root {verified.root.hex()[:16]}…, "
-        f"{verified.checkpoints} checkpoints."
+        f"{verified.checkpoints} checkpoints. The database says what it says."
     )
 
 

@@ -32,11 +32,11 @@ def home(sqlite_db: Database, tmp_path: Path) -> Path:
     create_keys(tmp_path / "keys" / "audit.key", tmp_path / "keys" / "id.key")
     (tmp_path / "hashmatch.toml").write_text('[database]\nurl = "sqlite:///hashmatch.db"\n')
     with sqlite_db.write() as session:
-        append(session, "run-started", {"run": "r-1"}, AT)
-        append(session, "case-opened", {"case": "case-abc"}, AT)
+        append(session, "look-begun", {"run": "r-1"}, AT)
+        append(session, "look-shown", {"case": "case-abc"}, AT)
         signer = load_signer(tmp_path / "keys" / "audit.key")
         make_checkpoint(session, signer, "hashmatch.example/log", AT)
-        append(session, "run-ended", {"run": "r-1"}, AT)
+        append(session, "look-ended", {"run": "r-1"}, AT)
     sqlite_db.close()
     return tmp_path
 
@@ -84,13 +84,13 @@ def test_show_lists_the_newest_leaves_oldest_first(run: Run) -> None:
 
 
 def test_show_of_one_kind_as_json_is_what_was_recorded(run: Run) -> None:
-    done = run("show", "--kind", "case-opened", "--json")
+    done = run("show", "--kind", "look-shown", "--json")
     assert json.loads(done.stdout) == [
         {
             "v": 1,
             "seq": 1,
             "at": "2026-11-22T03:00:00.000000Z",
-            "kind": "case-opened",
+            "kind": "look-shown",
             "body": {"case": "case-abc"},
         }
     ]
