@@ -66,6 +66,11 @@ def commit_person(session: Session, name: str) -> str:
     return commit(session, "person", name, subject="person")
 
 
+def named(kind: str, salt: bytes, value: str) -> str:
+    """The commitment to a clip's key or ETag; of a clip that was forgotten, what stands for it."""
+    return value if salt == _CLOSED else commitment(kind, salt, value)
+
+
 def commit_clip(session: Session, clip: ClipRow) -> str:
     """The commitment by which leaves name a clip; its salt is made at first use.
 

@@ -10,17 +10,16 @@ without the last: a log that somebody with the database and the signing key wrot
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
 
-import rfc8785
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from sqlalchemy import ColumnElement, Text, select, type_coerce
 from sqlalchemy.orm import Session
 
+from hashmatch.audit.canonical import NotCanonical, NotJson, parse
 from hashmatch.audit.checkpoint import Checkpoint, CheckpointError, open_note, split
 from hashmatch.audit.log import FORMAT, tree_head, written
 from hashmatch.audit.merkle import HASH_BYTES, Frontier, leaf_hash
@@ -56,13 +55,15 @@ def verify(
     public_key: Ed25519PublicKey | None = None,
     progress: Progress | None = None,
     kept: Sequence[str] = (),
+    each: Callable[[dict[str, Any]], None] | None = None,
 ) -> Verified:
     """Reads the whole log. Raises AuditBroken with the first leaf that is not what was written.
 
     session: a `Database.read()`, so that leaves appended meanwhile do not count as wrong.
     public_key: also checks the checkpoints' signatures. progress: called with the leaves done and
     all leaves. kept: signed notes that were kept elsewhere, checked as those in the database are;
-    raises CheckpointError if one of them is no such note.
+    raises CheckpointError if one of them is no such note. each: called with every leaf, in order,
+    before it is known that the roots hold.
     A leaf that was changed together with its hash shows only in roots: what is named then is the
     first leaf that no sound root covers.
     """
@@ -73,7 +74,10 @@ def verify(
     frontier = Frontier()
     sound = _compare(pending, frontier, 0)
     for leaf in _leaves(session):
-        frontier.append(_check(leaf, frontier.size, size))
+        hashed, content = _check(leaf, frontier.size, size)
+        frontier.append(hashed)
+        if each is not None:
+            each(content)
         sound = _compare(pending, frontier, sound)
         if progress is not None and frontier.size % BATCH == 0:
             progress(frontier.size, size)
@@ -110,10 +114,10 @@ def _compare(pending: list[Checkpoint], frontier: Frontier, sound: int) -> int:
     return sound
 
 
-def _check(leaf: Leaf, expected: int, size: int) -> bytes:
+def _check(leaf: Leaf, expected: int, size: int) -> tuple[bytes, dict[str, Any]]:
     """One leaf by itself: its number, its hash, its bytes, and what the columns repeat of them.
 
-    Returns the hash.
+    Returns the hash and the content.
     """
     if leaf.seq > expected:
         raise AuditBroken(problem="a leaf was removed", leaf=expected)
@@ -129,7 +133,7 @@ def _check(leaf: Leaf, expected: int, size: int) -> bytes:
         raise AuditBroken(problem=problem, leaf=min(leaf.seq, content["seq"]))
     if content["kind"] != leaf.kind or content["at"] != _stated(leaf.at):
         raise AuditBroken(problem="a leaf's columns differ from its bytes", leaf=leaf.seq)
-    return hashed
+    return hashed, content
 
 
 def _stated(at: datetime | str) -> str:
@@ -139,12 +143,11 @@ def _stated(at: datetime | str) -> str:
 
 def _content(body: bytes, seq: int) -> dict[str, Any]:
     try:
-        content = json.loads(body)
-        canonical = rfc8785.dumps(content)
-    except (ValueError, RecursionError) as error:
+        content = parse(body)
+    except NotJson as error:
         raise AuditBroken(problem="a leaf is not JSON", leaf=seq) from error
-    if canonical != body:
-        raise AuditBroken(problem="a leaf is not canonical JSON", leaf=seq)
+    except NotCanonical as error:
+        raise AuditBroken(problem="a leaf is not canonical JSON", leaf=seq) from error
     if not isinstance(content, dict) or content.keys() != {"v", "seq", "at", "kind", "body"}:
         raise AuditBroken(problem="a leaf lacks what every leaf has", leaf=seq)
     if content["v"] != FORMAT or type(content["seq"]) is not int:

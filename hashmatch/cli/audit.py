@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hashmatch.cli.app import App, emit_json, json_option, pass_app, table, tell
+from hashmatch.cli.proofs import export_command, prove_command
 
 if TYPE_CHECKING:
     from hashmatch.audit.verification import Progress
@@ -19,7 +20,11 @@ if TYPE_CHECKING:
 
 @click.group("audit")
 def audit_command() -> None:
-    """Show and verify the audit log."""
+    """Show, verify and prove the audit log."""
+
+
+audit_command.add_command(prove_command)
+audit_command.add_command(export_command)
 
 
 @audit_command.command("show")
@@ -46,7 +51,9 @@ def show_command(app: App, count: int, kind: str | None, as_json: bool) -> None:
     """
     from hashmatch.audit.commitments import openings
     from hashmatch.audit.log import last_leaves
+    from hashmatch.custody.people import Role
 
+    app.person(Role.AUDITOR, Role.OPERATOR)
     with app.db.read() as session:
         leaves = [json.loads(row.body) for row in last_leaves(session, count, kind)]
         known = openings(session, leaves)
@@ -83,7 +90,9 @@ def checkpoint_command(app: App) -> None:
     from hashmatch.audit.checkpoint import Checkpoint, split, verifier_key
     from hashmatch.audit.keys import load_signer
     from hashmatch.audit.log import last_checkpoint
+    from hashmatch.custody.people import Role
 
+    app.person(Role.AUDITOR, Role.OPERATOR)
     with app.db.read() as session:
         note = last_checkpoint(session)
     if note is None:
@@ -104,21 +113,27 @@ def checkpoint_command(app: App) -> None:
 @json_option
 @pass_app
 def verify_command(app: App, files: tuple[Path, ...], as_json: bool) -> None:
-    """Read the whole log and check every leaf, every checkpoint and their signatures.
+    """Read the whole log and check every leaf, every checkpoint and the database against them.
 
-    Exit code 20 if anything is not what was written; the message names the first bad leaf.
+    Exit code 20 if anything is not what was written; the message names the first bad leaf, or what
+    in the database is not as its leaves say.
 
     \b
     Example:
       hashmatch audit verify --against /mnt/other-host/hashmatch-2026-11-22.checkpoint
     """
     from hashmatch.audit.keys import load_signer
+    from hashmatch.audit.reconciliation import Reconciliation
     from hashmatch.audit.verification import verify
+    from hashmatch.custody.people import Role
 
+    app.person(Role.AUDITOR, Role.OPERATOR)
     key = load_signer(app.settings.path(app.settings.audit.key)).public_key()
     kept = [file.read_text("utf-8", "replace") for file in files]
     with app.db.read() as session, _progress() as progress:
-        verified = verify(session, key, progress, kept)
+        books = Reconciliation(session)
+        verified = verify(session, key, progress, kept, books.take)
+        books.close(session)
     if as_json:
         emit_json(
             {
@@ -130,7 +145,7 @@ def verify_command(app: App, files: tuple[Path, ...], as_json: bool) -> None:
         return
     click.echo(
         f"The log is what was written: {verified.size} leaves, root {verified.root.hex()[:16]}…, "
-        f"{verified.checkpoints} checkpoints."
+        f"{verified.checkpoints} checkpoints. The database says what it says."
     )
 
 

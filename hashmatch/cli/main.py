@@ -21,7 +21,7 @@ COMMANDS = {
     "check": ("look", "Look at files once; nothing is recorded or moved."),
     "hash": ("look", "Digests and frame hashes of a file of your own."),
     "quarantine": ("quarantine", "List, show and verify what was taken into custody."),
-    "audit": ("audit", "Show and verify the audit log."),
+    "audit": ("audit", "Show, verify and prove the audit log."),
     "runs": ("runs", "List and show runs."),
     "doctor": ("setup", "Check that this installation works and can see."),
 }

@@ -24,7 +24,7 @@ from datetime import datetime
 from sqlalchemy.orm import Session
 
 from hashmatch.audit import coverage, log
-from hashmatch.audit.commitments import commitment, salt_clips
+from hashmatch.audit.commitments import named, salt_clips
 from hashmatch.db import fingerprints, ledger
 from hashmatch.db.archive import Known, next_page
 from hashmatch.db.schema import ShardRow
@@ -295,15 +295,15 @@ def lacks(clip: Known, sifted: Sifted, needed: Needs, before: Verdict) -> bool:
 def _salted(session: Session, page: Sequence[Known]) -> list[Known]:
     """The page, whose clips all have a salt now. Those from before leaves had commitments had none."""
     given = salt_clips(session, [clip.id for clip in page if clip.salt is None])
-    return [clip if clip.salt else clip._replace(salt=given[clip.id]) for clip in page]
+    return [clip if clip.salt is not None else clip._replace(salt=given[clip.id]) for clip in page]
 
 
 def _line(clip: Known, verdict: Verdict) -> bytes:
     """What the run says of the clip, as `audit.coverage` writes it down."""
     assert clip.salt is not None
     return coverage.line(
-        commitment("clip", clip.salt, clip.key),
-        commitment("version", clip.salt, clip.etag),
+        named("clip", clip.salt, clip.key),
+        named("version", clip.salt, clip.etag),
         outcome=verdict.outcome.value,
         reason=verdict.reason.value if verdict.reason else None,
         recipes=clip.recipes,

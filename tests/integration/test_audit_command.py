@@ -13,9 +13,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from audit_parts import ORIGIN, Night, verify_elsewhere
 from sqlalchemy import text
 
 from hashmatch.audit.commitments import commit, commit_person, forget
+from hashmatch.audit.checkpoint import verifier_key
 from hashmatch.audit.keys import create_keys, load_signer
 from hashmatch.audit.log import append, make_checkpoint
 from hashmatch.cli.main import main
@@ -31,11 +33,11 @@ def home(sqlite_db: Database, tmp_path: Path) -> Path:
     create_keys(tmp_path / "keys" / "audit.key", tmp_path / "keys" / "id.key")
     (tmp_path / "hashmatch.toml").write_text('[database]\nurl = "sqlite:///hashmatch.db"\n')
     with sqlite_db.write() as session:
-        append(session, "run-started", {"run": "r-1"}, AT)
-        append(session, "case-opened", {"case": "case-abc"}, AT)
+        append(session, "look-begun", {"run": "r-1"}, AT)
+        append(session, "look-shown", {"case": "case-abc"}, AT)
         signer = load_signer(tmp_path / "keys" / "audit.key")
         make_checkpoint(session, signer, "hashmatch.example/log", AT)
-        append(session, "run-ended", {"run": "r-1"}, AT)
+        append(session, "look-ended", {"run": "r-1"}, AT)
     sqlite_db.close()
     return tmp_path
 
@@ -83,13 +85,13 @@ def test_show_lists_the_newest_leaves_oldest_first(run: Run) -> None:
 
 
 def test_show_of_one_kind_as_json_is_what_was_recorded(run: Run) -> None:
-    done = run("show", "--kind", "case-opened", "--json")
+    done = run("show", "--kind", "look-shown", "--json")
     assert json.loads(done.stdout) == [
         {
             "v": 1,
             "seq": 1,
             "at": "2026-11-22T03:00:00.000000Z",
-            "kind": "case-opened",
+            "kind": "look-shown",
             "body": {"case": "case-abc"},
             "opened": {},
         }
@@ -156,7 +158,7 @@ def test_without_the_key_nothing_is_called_verified(run: Run, home: Path) -> Non
     assert done.stdout == ""
 
 
-@pytest.mark.parametrize("command", ["show", "verify", "checkpoint"])
+@pytest.mark.parametrize("command", ["show", "verify", "checkpoint", "prove", "export"])
 def test_every_command_has_help_with_an_example(run: Run, command: str) -> None:
     done = run(command, "--help")
     assert done.exit_code == 0
@@ -180,3 +182,96 @@ def test_on_a_terminal_progress_is_drawn_beside_the_result(home: Path) -> None:
     assert done.returncode == 0
     assert "leaves" in drawn
     assert done.stdout.startswith("The log is what was written: 3 leaves")
+
+
+# Bundles
+
+
+@pytest.fixture
+def night(home: Path) -> str:
+    """A scanned clip with a case, signed with the installation's key. Returns the case."""
+    db = Database.connect("sqlite:///hashmatch.db", home)
+    night = Night(db, load_signer(home / "keys" / "audit.key"))
+    night.scan("run-1", {"a.mp4": "matched", "b.mp4": "clean"})
+    case = night.case("a.mp4")
+    night.sign()
+    db.close()
+    return case
+
+
+def key_of(home: Path) -> str:
+    return verifier_key(ORIGIN, load_signer(home / "keys" / "audit.key").public_key())
+
+
+def test_a_case_is_proved_into_a_file_of_its_own(run: Run, home: Path, night: str) -> None:
+    done = run("prove", night)
+    assert done.exit_code == 0, done.stderr
+    assert done.stdout.startswith(f"{night}-proof.zip: 4 leaves")
+    verify_elsewhere(home / f"{night}-proof.zip", "--key", key_of(home))
+    shown = json.loads(run("show", "--kind", "audit-exported", "--json").stdout)
+    assert [leaf["body"]["case"] for leaf in shown] == [night]
+    again = run("prove", night)
+    assert again.exit_code == 15
+    assert "it exists" in again.stderr
+
+
+def test_a_case_and_a_period_are_exported(run: Run, home: Path, night: str) -> None:
+    said = json.loads(run("export", "--case", night, "--out", "case.zip", "--json").stdout)
+    assert (said["leaves"], said["left_out"], said["file"]) == (4, 0, "case.zip")
+    assert "is the clip a.mp4" in verify_elsewhere(home / "case.zip", "--key", key_of(home)).stdout
+    done = run("export", "--from", "2026-11-22", "--to", "2026-11-22")
+    assert done.exit_code == 0, done.stderr
+    verify_elsewhere(home / "audit-2026-11-22-2026-11-22.zip", "--key", key_of(home))
+
+
+def test_coverage_is_proved_of_one_clip(run: Run, home: Path, night: str) -> None:
+    done = run("prove", "--coverage", "b.mp4", "2026-11-22", "--out", "b.zip")
+    assert done.exit_code == 0, done.stderr
+    said = verify_elsewhere(home / "b.zip", "--key", key_of(home)).stdout
+    assert "is the clip b.mp4" in said
+    assert "a.mp4" not in said
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "problem"),
+    [
+        (("prove",), 2, "name one CASE"),
+        (("prove", "case-x", "--coverage", "a.mp4", "2026-11-22"), 2, "name one CASE"),
+        (("prove", "--coverage", "a.mp4", "yesterday"), 2, "not a day"),
+        (("prove", "--coverage", "a.mp4", "2026-11-21"), 27, "it was on 2026-11-22"),
+        (("prove", "--coverage", "never.mp4", "2026-11-22"), 27, "knows no clip"),
+        (("prove", "case-x"), 22, "no case case-x"),
+        (("export",), 2, "name one --case"),
+        (("export", "--case", "case-x"), 22, "no case case-x"),
+        (("export", "--case", "case-x", "--from", "2026-11-22"), 2, "name one --case"),
+        (("export", "--from", "2026-11-22"), 2, "name one --case"),
+        (("export", "--from", "2026-11-22", "--to", "2026-11-21"), 2, "before it begins"),
+        (("export", "--from", "2026-10-01", "--to", "2026-10-02"), 27, "no leaf of that period"),
+        (
+            ("export", "--from", "2026-11-22", "--to", "2026-11-22", "--out", "no/a.zip"),
+            15,
+            "cannot be written: No such file",
+        ),
+    ],
+    ids=str,
+)
+def test_what_cannot_be_proved_is_a_clear_error(
+    run: Run, home: Path, night: str, arguments: tuple[str, ...], code: int, problem: str
+) -> None:
+    before = set(home.iterdir())
+    done = run(*arguments)
+    assert done.exit_code == code, done.stderr
+    assert problem in done.stderr
+    assert done.stdout == ""
+    assert {file for file in home.iterdir() if "zip" in file.name} <= before
+
+
+@pytest.mark.parametrize("command", ["show", "verify", "checkpoint", "prove", "export"])
+def test_each_command_takes_its_role(run: Run, home: Path, night: str, command: str) -> None:
+    with (home / "hashmatch.toml").open("a") as settings:
+        settings.write('[people]\nreviewers = ["somebody-else"]\n')
+    arguments = {"prove": [night], "export": ["--case", night]}.get(command, [])
+    done = run(command, *arguments)
+    assert done.exit_code == 25
+    assert "auditor" in done.stderr
+    assert not list(home.glob("*.zip"))

@@ -1,0 +1,199 @@
+"""`hashmatch audit prove` and `export`: bundles that somebody else can check on another machine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from hashmatch.cli.app import App, emit_json, json_option, pass_app, tell
+from hashmatch.model import Json
+
+if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
+
+    from hashmatch.audit.claims import Claim
+
+out_option = click.option(
+    "--out",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="The new file. Default: a name of its own in this folder.",
+)
+
+
+class _Day(click.ParamType[date]):
+    name = "date"
+
+    def convert(
+        self, value: str | date, param: click.Parameter | None, ctx: click.Context | None
+    ) -> date:
+        if isinstance(value, date):
+            return value
+        try:
+            return date.fromisoformat(value)
+        except ValueError:
+            return self.fail(f"{value} is not a day like 2026-11-22", param, ctx)
+
+
+@click.command("prove")
+@click.argument("case", required=False)
+@click.option(
+    "--coverage",
+    metavar="CLIP DATE",
+    type=(str, _Day()),
+    help="Prove instead that a clip was looked at on a day (UTC), by its key in clip storage.",
+)
+@out_option
+@json_option
+@pass_app
+def prove_command(
+    app: App,
+    case: str | None,
+    coverage: tuple[str, date] | None,
+    out: Path | None,
+    as_json: bool,
+) -> None:
+    """Prove that all leaves about a case are in the log, or that a clip was scanned on a day.
+
+    Writes a bundle that scripts/verify_bundle.py checks on any machine: the leaves, their proofs, and
+    the newest checkpoint. With --coverage also which lists the clip was compared with, its outcome,
+    and what shows that it is this clip and this version; of other clips nothing.
+
+    \b
+    Examples:
+      hashmatch audit prove case-7hq2k6w4v3mzdpbe --out proof.zip
+      hashmatch audit prove --coverage 2026/11/clip.mp4 2026-11-22
+    """
+    from hashmatch.audit import claims
+
+    if (case is None) == (coverage is None):
+        raise click.UsageError("name one CASE, or --coverage CLIP DATE")
+    if coverage is not None:
+        key, day = coverage
+        _export(
+            app,
+            lambda session: claims.of_coverage(session, key, day),
+            out or Path(f"coverage-{day}.zip"),
+            {"what": "coverage", "day": day.isoformat()},
+            as_json=as_json,
+        )
+    elif case is not None:
+        _check_case(app, case)
+        _export(
+            app,
+            lambda session: claims.of_case(session, case, openings=False),
+            out or Path(f"{case}-proof.zip"),
+            {"what": "proof"},
+            as_json=as_json,
+        )
+
+
+@click.command("export")
+@click.option(
+    "--case", metavar="CASE", help="All about one case, with what its commitments open to."
+)
+@click.option("--from", "begin", type=_Day(), help="All leaves from this day (UTC) on.")
+@click.option("--to", "end", type=_Day(), help="The last day, which is included.")
+@out_option
+@json_option
+@pass_app
+def export_command(
+    app: App,
+    case: str | None,
+    begin: date | None,
+    end: date | None,
+    out: Path | None,
+    as_json: bool,
+) -> None:
+    """Write a bundle of one case, or of all that happened in a period, for somebody outside.
+
+    It has the leaves, their proofs, the checkpoints of that time with proofs that each continues the
+    one before, time-stamps of them, and the public key. Of a case it also tells the people, reasons
+    and clip that its leaves name by commitments only; of a period it tells none.
+
+    \b
+    Examples:
+      hashmatch audit export --case case-7hq2k6w4v3mzdpbe --out case.zip
+      hashmatch audit export --from 2026-11-01 --to 2026-11-30
+    """
+    from hashmatch.audit import claims
+
+    if case is not None and begin is None and end is None:
+        _check_case(app, case)
+        _export(
+            app,
+            lambda session: claims.of_case(session, case, openings=True),
+            out or Path(f"{case}.zip"),
+            {"what": "case"},
+            as_json=as_json,
+        )
+        return
+    if case is not None or begin is None or end is None:
+        raise click.UsageError("name one --case, or a period by --from and --to")
+    if end < begin:
+        raise click.UsageError(f"the period ends on {end}, before it begins on {begin}")
+    _export(
+        app,
+        lambda session: claims.of_period(session, begin, end),
+        out or Path(f"audit-{begin}-{end}.zip"),
+        {"what": "period", "from": begin.isoformat(), "to": end.isoformat()},
+        as_json=as_json,
+    )
+
+
+def _check_case(app: App, case: str) -> None:
+    from hashmatch.custody import record
+
+    _person(app)
+    with app.db.read() as session:
+        record.load(session, case)
+
+
+def _person(app: App) -> str:
+    from hashmatch.custody.people import Role
+
+    return app.person(Role.AUDITOR, Role.CUSTODIAN)
+
+
+def _export(
+    app: App,
+    select_claim: Callable[[Session], Claim],
+    out: Path,
+    about: dict[str, Json],
+    *,
+    as_json: bool,
+) -> None:
+    from hashmatch.audit.bundle import export
+    from hashmatch.audit.keys import load_signer
+
+    by = _person(app)
+    key = load_signer(app.settings.path(app.settings.audit.key)).public_key()
+    done = export(app.db, key, select_claim, out, about, by=by, at=datetime.now(UTC))
+    claim = done.claim
+    if claim.newer:
+        tell(
+            f"Left out: {len(claim.newer)} leaves from leaf {claim.newer[0]} on, which no checkpoint "
+            "covers yet. The next run's does; then prove again."
+        )
+    if as_json:
+        emit_json(
+            {
+                "file": str(out),
+                "sha256": done.sha256,
+                "leaves": len(claim.leaves),
+                "left_out": len(claim.newer),
+                "checkpoints": len(claim.checkpoints),
+                "size": claim.size,
+                "root": done.root.hex(),
+            }
+        )
+        return
+    click.echo(
+        f"{out}: {len(claim.leaves)} leaves, proved in the tree of {claim.size} leaves, root "
+        f"{done.root.hex()[:16]}…"
+    )
+    tell(f"To check it elsewhere: python3 verify_bundle.py --key VERIFIERKEY {out.name}")
