@@ -169,11 +169,11 @@ def _history(s3: Connection, key: str) -> Iterator[_Stored]:
         if not page["IsTruncated"]:
             return
         key_marker, marker = page.get("NextKeyMarker"), page.get("NextVersionIdMarker")
-        if not key_marker or not marker or after.get("VersionIdMarker") == marker:
-            raise _Unlisted("the next page has no address")
-        if listed_name(key_marker, encoding) != name.encode():
+        if key_marker and listed_name(key_marker, encoding) != name.encode():
             # The key itself comes before all that begin with it.
             return
+        if not key_marker or not marker or after.get("VersionIdMarker") == marker:
+            raise _Unlisted("the next page has no address")
         after = {"KeyMarker": name, "VersionIdMarker": marker}
 
 

@@ -438,6 +438,35 @@ def over_history(server: FaultServer) -> Store:
     return make(Bucket("clips", server.endpoint, None))
 
 
+def test_unlisted_versions_with_other_bytes_are_not_laid_bare(server: FaultServer) -> None:
+    history = History(status="Enabled")
+    older = history.put("a", b"older")
+    history.status = "Suspended"
+    bad = history.put("a", b"bad")
+    answer = history.answer
+    server.answer = by_method(HEAD=answer, GET=refuse(403, "AccessDenied"), DELETE=answer)
+    with pytest.raises(VersionsRemain):
+        over_history(server).delete("a", bad)
+    assert etags(history) == [None, older]
+
+
+def test_a_page_that_ends_with_another_key_is_the_last(server: FaultServer) -> None:
+    """Though its version has the same id as the one that the page before ended with: null."""
+    history = History(status="Enabled")
+    server.answer = history.answer
+    history.put("a", b"bad")
+    history.status = "Suspended"
+    bad = history.put("a", b"bad")
+    history.status = "Enabled"
+    history.put("a", b"new")
+    history.status = "Suspended"
+    for more in ("1", "2", "3"):
+        history.put(f"a{more}", b"bad")
+    with pytest.raises(ObjectChanged):
+        over_history(server).delete("a", bad)
+    assert bad not in etags(history)
+
+
 def test_with_suspended_versioning_no_other_bytes_are_overwritten(server: FaultServer) -> None:
     history = History()
     server.answer = history.answer

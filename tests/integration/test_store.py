@@ -183,8 +183,15 @@ def test_only_the_version_that_was_seen_is_written_over(store: Store, size: int)
     assert content(store, "a", info.etag) == bytes(size)
 
 
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("size", [1, PART + 1])
 @pytest.mark.parametrize("change", ["replaced", "gone"])
-def test_of_two_writers_over_one_version_the_second_loses(store: Store, change: str) -> None:
+def test_of_two_writers_over_one_version_the_second_loses(
+    kind: str, request: pytest.FixtureRequest, size: int, change: str
+) -> None:
+    if kind == "object" and size > PART:
+        pytest.skip("large uploads through obstore only look first")
+    store = make(kind, request)
     old = store.write("a", [b"old"])
 
     def chunks() -> Iterator[bytes]:
@@ -192,7 +199,7 @@ def test_of_two_writers_over_one_version_the_second_loses(store: Store, change: 
             store.write("a", [b"theirs"], over=old.etag)
         else:
             store.delete("a", old.etag)
-        yield b"mine"
+        yield bytes(size)
 
     with pytest.raises(ObjectChanged):
         store.write("a", chunks(), over=old.etag)
