@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 
 from hashmatch.audit.log import append
 from hashmatch.audit.names import KeyedNames
+from hashmatch.audit.reasons import problem_with
 from hashmatch.db.schema import DisabledEntryRow, EntryRow, ListVersionRow
 from hashmatch.db.session import Database
 from hashmatch.errors import ListError
@@ -53,10 +54,9 @@ def disable(
     mistyped would otherwise go on acting.
     """
     reason = reason.strip()
-    if not reason or not reason.isprintable():
-        raise ReasonWrong(name=name, problem="it is empty or cannot be printed")
-    if hashlike(reason):
-        raise ReasonWrong(name=name, problem="it holds a hash")
+    problem = problem_with(reason)
+    if problem is not None:
+        raise ReasonWrong(name=name, problem=problem)
     with db.write() as session:
         get_list(session, name, lock=True)
         kept = _entry(session, names, name, entry)
