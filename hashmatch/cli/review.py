@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from hashmatch.cli.app import App, emit_json, json_option, pass_app, table, tell
+from hashmatch.cli.entries import entries_command, export_command, trust_command
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
@@ -175,109 +175,6 @@ def reject_command(app: App, review: str, entries: list[EntryName], reason: str)
         click.echo(f"{other} is rejected with it: its clip has the same bytes.")
 
 
-@review_command.command("entries")
-@json_option
-@pass_app
-def entries_command(app: App, as_json: bool) -> None:
-    """Entries whose matches keep being rejected.
-
-    \b
-    flagged   rejected review.flag_after times more than confirmed: tell the partner
-    demoted   rejected review.demote_after times more: its matches only go to review
-
-    \b
-    Example:
-      hashmatch review entries
-    """
-    from hashmatch.custody.people import Role
-    from hashmatch.reviews.standing import held
-
-    app.person(*Role)
-    with app.db.read() as session:
-        rows = [
-            {
-                "list": one.name.list,
-                "entry": one.name.entry,
-                "standing": one.level.value,
-                "rejected": one.tally.rejected,
-                "confirmed": one.tally.confirmed,
-                "since": _time(one.since),
-                "active": one.active,
-            }
-            for one in held(session)
-        ]
-    if as_json:
-        emit_json(rows)
-        return
-    columns = ["list", "entry", "standing", "rejected", "confirmed", "since", "active"]
-    table(columns, [[_cell(row[column]) for column in columns] for row in rows])
-
-
-@review_command.command("trust")
-@click.argument("name", metavar="LIST")
-@click.argument("entry")
-@click.option("--reason", required=True, help="Why it may act again. Kept on record.")
-@pass_app
-def trust_command(app: App, name: str, entry: str, reason: str) -> None:
-    """Let an entry that is flagged or demoted act by itself again; its decisions count anew.
-
-    \b
-    Example:
-      hashmatch review trust c3p img-1 --reason "the partner corrected it in version 12"
-    """
-    from hashmatch.audit.reasons import problem_with
-    from hashmatch.custody.people import Role
-    from hashmatch.reviews.standing import trust
-
-    person = app.person(Role.OPERATOR)
-    problem = problem_with(reason)
-    if problem is not None:
-        raise click.BadParameter(f"it cannot be recorded: {problem}", param_hint="--reason")
-    with app.db.write() as session:
-        at = datetime.now(UTC)
-        was = trust(session, name, entry, by=person, reason=reason.strip(), at=at)
-    click.echo(f"{name}/{entry} is no longer {was}: it acts by itself from the next run on.")
-
-
-@review_command.command("export")
-@click.option("--list", "name", metavar="NAME", help="Only entries of this list.")
-@click.option(
-    "--out",
-    type=click.Path(dir_okay=False, path_type=Path),
-    required=True,
-    help="A new file; nothing is overwritten.",
-)
-@click.option("--json", "as_json", is_flag=True, help="JSON in place of CSV.")
-@pass_app
-def export_command(app: App, name: str | None, out: Path, as_json: bool) -> None:
-    """Write for the partner which entries had matches that people found wrong, and how often.
-
-    Holds nothing of a clip: no key, no hash, no reason. That it was written goes on the audit log.
-
-    \b
-    Example:
-      hashmatch review export --list c3p --out c3p-feedback.csv
-    """
-    from hashmatch.audit import log
-    from hashmatch.audit.commitments import commit
-    from hashmatch.custody.people import Role
-    from hashmatch.lists.catalog import get_list
-    from hashmatch.reviews import export
-
-    person = app.person(Role.OPERATOR, Role.REVIEWER, Role.CUSTODIAN)
-    with app.db.write() as session:
-        if name is not None:
-            get_list(session, name)
-        rows = export.feedback(session, name)
-        by = commit(session, "person", person, subject="person")
-        body: dict[str, Any] = {"list": name, "entries": len(rows), "by": by}
-        log.append(session, "review-exported", body, datetime.now(UTC))
-        # Within the transaction: what cannot be written is not on record, and the other way round
-        # only if the commit fails.
-        export.write(out, export.as_json(rows) if as_json else export.as_csv(rows))
-    click.echo(f"{len(rows)} entries: {out}")
-
-
 def _overview(session: Session, row: ReviewRow) -> dict[str, Any]:
     matches = _matches(session, row)
     return {
@@ -295,15 +192,15 @@ def _overview(session: Session, row: ReviewRow) -> dict[str, Any]:
 def _details(session: Session, row: ReviewRow) -> dict[str, Any]:
     from hashmatch.db.schema import ClipRow, StandingRow
     from hashmatch.report.evidence import in_words
-    from hashmatch.reviews import record
+    from hashmatch.reviews.findings import Finding, digests_of
     from hashmatch.reviews.standing import said_of
 
     clip = session.get_one(ClipRow, row.clip_id)
-    digested = record.digests_of(session, row.clip_id, row.etag)
+    digested = digests_of(session, row.clip_id, row.etag)
     said = said_of(session, row.clip_id, row.etag, digested.sha256 if digested else None)
     matches = []
     for match in _matches(session, row):
-        name = record.Finding.of(match).name
+        name = Finding.of(match).name
         standing = session.get(StandingRow, tuple(name))
         wrong, right = name in said.rejected, name in said.confirmed
         matches.append(
@@ -339,7 +236,7 @@ def _details(session: Session, row: ReviewRow) -> dict[str, Any]:
 
 
 def _matches(session: Session, row: ReviewRow) -> list[MatchRow]:
-    from hashmatch.reviews.record import found
+    from hashmatch.reviews.findings import found
 
     return found(session, row.clip_id, row.etag)
 
@@ -372,3 +269,7 @@ def _cell(value: Any) -> str:
     if isinstance(value, list):
         return ", ".join(map(str, value))
     return "" if value is None else str(value)
+
+
+for each in (entries_command, trust_command, export_command):
+    review_command.add_command(each)

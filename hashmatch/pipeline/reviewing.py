@@ -19,7 +19,7 @@ from sqlalchemy.orm import Session
 from hashmatch import __version__
 from hashmatch.audit import log
 from hashmatch.audit.names import KeyedNames
-from hashmatch.audit.reasons import problem_with
+from hashmatch.audit.typed import problem_with, said_back
 from hashmatch.clips.opening import open_store
 from hashmatch.clips.store import ObjectChanged, ObjectNotFound, Store
 from hashmatch.config import Settings
@@ -36,7 +36,8 @@ from hashmatch.model import Action, Algorithm, Match, MatchKind, Outcome, Varian
 from hashmatch.pipeline.job import now
 from hashmatch.pipeline.judging import verdict_of
 from hashmatch.reviews import record
-from hashmatch.reviews.record import Digested, Finding, ReviewError
+from hashmatch.reviews.findings import Digested, Finding, digests_of, pending
+from hashmatch.reviews.record import ReviewError
 from hashmatch.reviews.standing import EntryName
 
 
@@ -100,10 +101,10 @@ class Desk:
         with self.db.write() as session:
             log.tree_head(session, lock=True)
             row = record.load_open(session, review)
-            open_now = record.pending(session, row)
+            open_now = pending(session, row)
             wrong = _chosen(review, open_now, entries)
             clip = session.get_one(ClipRow, row.clip_id)
-            digested = record.digests_of(session, clip.id, row.etag)
+            digested = digests_of(session, clip.id, row.etag)
             ended = record.reject(
                 session,
                 clip,
@@ -145,14 +146,14 @@ class Desk:
     def _checked(self, review: str, reason: str) -> str:
         problem = problem_with(reason)
         if problem is not None:
-            raise ReasonRefused(review=review, problem=problem)
+            raise ReasonRefused(review=said_back(review), problem=problem)
         return reason.strip()
 
     def _current(self, review: str) -> _Current:
         with self.db.read() as session:
             row = record.load_open(session, review)
             clip = session.get_one(ClipRow, row.clip_id)
-            digested = record.digests_of(session, clip.id, row.etag)
+            digested = digests_of(session, clip.id, row.etag)
             return _Current(clip.id, clip.key, row.etag, digested)
 
     def _digested(self, store: Store, current: _Current) -> Digested:
@@ -187,7 +188,7 @@ class Desk:
             if clip.etag != row.etag:
                 record.end_gone(session, row, "changed", at)
                 return None
-            matches = record.pending(session, row)
+            matches = pending(session, row)
             case = custody.open_case(
                 session,
                 run_id=row.run_id,
@@ -234,7 +235,7 @@ def _chosen(review: str, matches: list[MatchRow], entries: Collection[EntryName]
     named = {Finding.of(match).name for match in matches}
     for entry in entries:
         if entry not in named:
-            raise NotInReview(review=review, entry=entry)
+            raise NotInReview(review=review, entry=said_back(str(entry)))
     return [match for match in matches if not entries or Finding.of(match).name in entries]
 
 

@@ -1,7 +1,7 @@
 """What the partner is told of its entries: how often people found their matches wrong, and right.
 
-    rows = feedback(session, "c3p")
-    write(Path("c3p.csv"), as_csv(rows))
+    with new_file(Path("c3p.csv")) as out:
+        out.write(as_csv(feedback(session, "c3p")))
 
 Nothing of a clip is in it: no key, no hash, no time of day, and no reason, which may hold what is
 personal. An entry is called as matches show it: by the id that the list gave it, or by a keyed name
@@ -14,9 +14,11 @@ import csv
 import io
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TextIO
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -88,10 +90,13 @@ def feedback(session: Session, name: str | None) -> list[Feedback]:
 
 
 def as_csv(rows: Sequence[Feedback]) -> str:
-    """With a header. A cell that a spreadsheet would take for a formula begins with an apostrophe."""
+    """As RFC 4180 has it, with a header.
+
+    A cell that a spreadsheet would take for a formula begins with an apostrophe.
+    """
     out = io.StringIO()
     columns = list(Feedback.__dataclass_fields__)
-    writer = csv.writer(out, lineterminator="\n")
+    writer = csv.writer(out)
     writer.writerow(columns)
     for row in rows:
         writer.writerow([_cell(value) for value in asdict(row).values()])
@@ -102,20 +107,27 @@ def as_json(rows: Sequence[Feedback]) -> str:
     return json.dumps([asdict(row) for row in rows], indent=2, ensure_ascii=False) + "\n"
 
 
-def write(file: Path, text: str) -> None:
-    """A new file that its owner alone can read. Raises ExportRefused."""
+@contextmanager
+def new_file(file: Path) -> Iterator[TextIO]:
+    """A new file that its owner alone can read; gone again if an error leaves it.
+
+    Raises ExportRefused.
+    """
     try:
         handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise ExportRefused(file=file, problem=error.strerror) from None
     try:
         with os.fdopen(handle, "w", encoding="utf-8", newline="") as out:
-            out.write(text)
+            yield out
             out.flush()
             os.fsync(out.fileno())
     except OSError as error:
         file.unlink(missing_ok=True)
         raise ExportRefused(file=file, problem=error.strerror) from None
+    except BaseException:
+        file.unlink(missing_ok=True)
+        raise
 
 
 def _cell(value: object) -> str:

@@ -24,6 +24,7 @@ from sqlalchemy.orm import Session
 
 from hashmatch.audit import log
 from hashmatch.audit.commitments import commit
+from hashmatch.audit.typed import said_back
 from hashmatch.config import Review
 from hashmatch.db.schema import ClipRow, DecisionRow, DisabledEntryRow, ListRow, StandingRow
 from hashmatch.errors import HashmatchError
@@ -198,7 +199,7 @@ def trust(session: Session, name: str, entry: str, *, by: str, reason: str, at: 
     log.tree_head(session, lock=True)
     row = session.get(StandingRow, (name, entry))
     if row is None or row.level == Level.ACTS:
-        raise NothingToLift(name=name, entry=entry)
+        raise NothingToLift(name=said_back(name), entry=said_back(entry))
     was = Level(row.level)
     row.level, row.since = Level.ACTS, at
     row.trusted_by, row.trusted_at, row.reason = by, at, reason

@@ -113,6 +113,21 @@ def reference(picture: Picture) -> str:
     return np.packbits(np.asarray(bits, np.uint8)).tobytes().hex()
 
 
+def test_promise_1_a_rendition_that_was_not_decoded_is_what_was_seen_of_the_other(desk):
+    keys = {"alice/360.mp4": 20, "alice/720.mp4": 30}
+    for key, crf in keys.items():
+        desk.puts(key, "e-logo", crf=crf)
+    desk.scans()
+    for key in keys:
+        desk.decides("reject", desk.review_of(key), "--reason", "our own logo")
+    (entry,) = desk.asks("entries")
+    assert (entry["standing"], entry["rejected"]) == ("flagged", 1)  # it is one clip
+    desk.scans(how=("rescan", "--prefix", ""))
+    assert [leaf["seen_by"] is None for leaf in desk.leaves("clip-scanned")[-2:]].count(True) == 1
+    assert desk.outcomes() == dict.fromkeys(keys, "clean")
+    assert desk.open_reviews() == set()
+
+
 def test_promise_1_a_rejected_match_never_comes_back_and_other_bytes_are_looked_at_anew(desk):
     for key, scene in {"logo.mp4": "e-logo", "right.mp4": "e-right", "none.mp4": "none"}.items():
         desk.puts(key, scene)

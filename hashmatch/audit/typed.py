@@ -1,4 +1,4 @@
-"""Reasons that people give for what they decide: shown to others, and kept on record."""
+"""What people type: whether it may go on record, and how it is said back to them."""
 
 from __future__ import annotations
 
@@ -12,3 +12,8 @@ def problem_with(reason: str) -> str | None:
     if hashlike(reason):
         return "it holds a hash"
     return None
+
+
+def said_back(name: str) -> str:
+    """A name that nothing has, for a message. One that may be a hash is not repeated."""
+    return "of that name" if hashlike(name) or not name.isprintable() else name
