@@ -16,13 +16,9 @@ from datetime import datetime
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from hashmatch.custody.record import NoSuchCase, State
+from hashmatch.custody.record import KEPT, NoSuchCase, State
 from hashmatch.db.schema import CaseRow, HoldRow
 from hashmatch.errors import CustodyError
-
-# Of a case whose sealed copy is all there is.
-KEPT = (State.REMOVED, State.HELD, State.REPORTED)
-
 
 class Forgotten(CustodyError):
     """Case {case} was forgotten: only that there was one is left, and what the log says of it.
