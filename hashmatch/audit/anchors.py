@@ -120,7 +120,7 @@ def _keep(store: Store, note: str) -> None:
     checkpoint = Checkpoint.parse(split(note)[0])
     name, content = object_name(checkpoint), note.encode()
     try:
-        store.write(name, [content], replace=False)
+        store.write(name, [content])
     except ObjectExists:
         if b"".join(store.read(name)) != content:
             size, origin = checkpoint.size, checkpoint.origin

@@ -1,6 +1,6 @@
 """Custody: takes a matched clip from clip storage into the vault, step by step.
 
-    custody = Custody(db, clips, vault, platform, names, software)
+    custody = Custody(db, clips, vault, platform, names, terms, software)
     with db.write() as session:
         case = custody.open_case(session, run_id=…, clip=…, sha256=…, size=…, matches=…, at=…)
     custody.advance(case)              # detected → sealed → verified → withdrawn → removed
@@ -19,8 +19,10 @@ second copy is not the recorded one. Whoever calls `advance` or `resume` holds t
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, NamedTuple
 
 from sqlalchemy.orm import Session
@@ -33,12 +35,14 @@ from hashmatch.clips.store import (
     Store,
     VersionsRemain,
 )
-from hashmatch.custody import destruction, holds, outbox, record, rewrapping
+from hashmatch.custody import destruction, keychange, outbox, record, requests
 from hashmatch.custody.agestream import Measure
 from hashmatch.custody.manifest import manifest
 from hashmatch.custody.platform import Platform
 from hashmatch.custody.record import Case, State, Step
+from hashmatch.custody.requests import Terms
 from hashmatch.custody.seal import ContentDiffers, Recipients, SealingFailed, new_case_key
+from hashmatch.custody.standing import standing
 from hashmatch.custody.vault import Vault, VaultFailed, key_name, manifest_name
 from hashmatch.db.schema import CaseRow, ClipRow
 from hashmatch.db.session import Database
@@ -91,6 +95,7 @@ class Custody:
         vault: Vault,
         platform: Platform,
         names: KeyedNames,
+        terms: Terms,
         software: str,
     ) -> None:
         self.db = db
@@ -98,6 +103,7 @@ class Custody:
         self.vault = vault
         self.platform = platform
         self.names = names
+        self.terms = terms
         self.software = software
 
     def open_case(
@@ -128,7 +134,8 @@ class Custody:
 
     def resume(self) -> Iterator[Progress]:
         """Advance every unfinished case, oldest first; then end what people began and left."""
-        with self.db.read() as session:
+        with self.db.write() as session:
+            requests.expire(session, datetime.now(UTC))
             cases = record.unfinished(session)
         for case_id in cases:
             yield self.advance(case_id)
@@ -145,9 +152,13 @@ class Custody:
         for case_id in rewrapped:
             yield self._act(case_id, lambda case: keychange.settle(self.db, self.vault, case.id))
         for case_id in destroyed:
-            yield self._act(case_id, lambda case: destruction.destroy(self, case))
+            yield self._act(case_id, self.destroy)
         for case_id, message in messages:
-            yield self._act(case_id, lambda _, message=message: self._deliver(message))
+            yield self._act(case_id, partial(self._deliver, message))
+
+    def destroy(self, case: Case) -> str:
+        """What two people asked for; see `destruction`. Held: the custody lock."""
+        return destruction.destroy(self.db, self.vault, case, self.terms, self.software)
 
     def _act(self, case_id: str, act: Callable[[Case], object]) -> Progress:
         problem = None
@@ -157,7 +168,7 @@ class Custody:
             problem = _in_words(error)
         return Progress(case_id, self._load(case_id).state, problem)
 
-    def _deliver(self, message: str) -> None:
+    def _deliver(self, message: str, _: Case) -> None:
         answer = self.platform.deliver(message)
         if not answer.done:
             raise PlatformWaits(problem=answer.problem or "it has not answered yet")
@@ -276,7 +287,11 @@ class Custody:
             "sha256": case.sealed.sha256,
             "manifest": {"size": sent.size, "sha256": sent.sha256},
         }
-        columns = {"manifest_size": sent.size, "manifest_sha256": sent.sha256, "verified_at": now}
+        columns: dict[str, Any] = {
+            "manifest_size": sent.size,
+            "manifest_sha256": sent.sha256,
+            "verified_at": now,
+        }
         with self.db.write() as session:
             if record.move(session, case, State.VERIFIED, "case-verified", body, now, **columns):
                 self._message(session, case, now)
@@ -347,11 +362,10 @@ class Custody:
             body["original"] = "replaced"
         now = datetime.now(UTC)
         with self.db.write() as session:
-            standing = holds.standing(session, case.id)
             record.move(
                 session,
                 case,
-                standing,
+                standing(session, case.id),
                 "case-removed",
                 body,
                 now,

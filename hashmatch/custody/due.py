@@ -18,9 +18,8 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from hashmatch.custody.permission import Kind, what_keeps
-from hashmatch.custody.record import State
+from hashmatch.custody.record import KEPT, State
 from hashmatch.custody.retention import Clock, Rule
-from hashmatch.custody.standing import KEPT
 from hashmatch.db.schema import CaseRow, HoldRow
 
 SOON = timedelta(days=30)

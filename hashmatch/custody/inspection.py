@@ -75,9 +75,7 @@ class _Look(NamedTuple):
 def inspectable(session: Session) -> list[str]:
     """Cases whose sealed copy was verified once and is still kept, oldest first."""
     states = (State.VERIFIED, State.WITHDRAWN, *KEPT, State.RELEASED)
-    query = select(CaseRow.id).where(
-        CaseRow.state.in_(states), CaseRow.sealed_sha256.is_not(None)
-    )
+    query = select(CaseRow.id).where(CaseRow.state.in_(states), CaseRow.sealed_sha256.is_not(None))
     return list(session.scalars(query.order_by(CaseRow.detected_at, CaseRow.id)))
 
 
@@ -116,7 +114,7 @@ def _plan(db: Database, case_id: str) -> _Look:
         raise NothingSealed(case=case.id, state=case.state)
     # While a key is changed, the new one may be there before it is on record.
     keys = tuple(each for each in (case.key, planned) if each is not None)
-    parts = [("clip", case.vault_key, (case.sealed,))]
+    parts: list[tuple[str, str, tuple[Measure, ...]]] = [("clip", case.vault_key, (case.sealed,))]
     if keys:
         parts.append(("key", key_name(case.vault_key), keys))
     if case.manifest is not None:

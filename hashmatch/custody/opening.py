@@ -90,6 +90,4 @@ def open_clip(
             "reason": commit(session, "reason", reason, subject=case.id),
         }
         log.append(session, "case-opened", dict(body), datetime.now(UTC))
-    yield from UnsealedStream(
-        vault.read(case.vault_key), key, sha256=case.sha256, case=case.id
-    )
+    yield from UnsealedStream(vault.read(case.vault_key), key, sha256=case.sha256, case=case.id)

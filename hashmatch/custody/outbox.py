@@ -79,10 +79,13 @@ def put(session: Session, kind: str, case: CaseRow, clip: ClipRow, at: datetime)
     return message
 
 
-def unanswered(session: Session) -> list[str]:
-    """Messages that the platform has not said `done` to, oldest first."""
-    query = select(OutboxRow.id).where(OutboxRow.answered_at.is_(None))
-    return list(session.scalars(query.order_by(OutboxRow.created_at, OutboxRow.id)))
+def unanswered(session: Session, kind: Kind) -> list[tuple[str, str]]:
+    """Case and message of what the platform has not said `done` to, oldest first."""
+    query = select(OutboxRow.case_id, OutboxRow.id).where(
+        OutboxRow.answered_at.is_(None), OutboxRow.kind == kind
+    )
+    rows = session.execute(query.order_by(OutboxRow.created_at, OutboxRow.id))
+    return [(case, message) for case, message in rows]
 
 
 def note(

@@ -17,9 +17,9 @@ from sqlalchemy.orm import Session
 
 from hashmatch.audit import log
 from hashmatch.custody import timekeeping
-from hashmatch.custody.record import State
+from hashmatch.custody.record import KEPT, State
 from hashmatch.custody.retention import Clock, Keeps, NoJurisdiction, Rule, clocks
-from hashmatch.custody.standing import KEPT, active_holds, refuse_forgotten
+from hashmatch.custody.standing import active_holds, refuse_forgotten
 from hashmatch.db.schema import CaseRow
 from hashmatch.errors import CustodyError
 
@@ -35,7 +35,7 @@ class Kind(StrEnum):
 _DONE = {Kind.RELEASE: "released", Kind.DESTROY: "destroyed", Kind.FORGET: "forgotten"}
 _FROM: dict[Kind, tuple[State, ...]] = {
     Kind.RELEASE: KEPT,
-    Kind.DESTROY: KEPT,
+    Kind.DESTROY: (*KEPT, State.RELEASED),
     Kind.FORGET: (State.RELEASED, State.DESTROYED, State.LOST),
 }
 

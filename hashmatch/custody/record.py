@@ -196,6 +196,8 @@ def open_case(
                     body["kept"] = row.vault_key
                 row.vault_key = _next_key(row)
             forget_sealed(row)
+    # One that was forgotten has none of these any more.
+    row.clip_id, row.clip_key, row.etag = clip.id, clip.key, clip.etag
     row.run_id, row.sha256, row.size, row.detected_at = run_id, sha256, size, at
     row.rendition_of = clip.rendition_of
     row.withdrawn_at = row.removed_at = row.released_at = row.destroyed_at = row.problem = None
@@ -298,8 +300,8 @@ def move(
 ) -> bool:
     """Change a case's state, with its leaf; other `columns` of its row change with it.
 
-    The step, or else the one under way, ends with `body` as its result, and the next one is intended. A `problem`
-    counts as an attempt. Nothing happens, and False comes back, if the case is no longer as it was
+    The step, or else the one under way, ends with `body` as its result, and the next one is
+    intended. A `problem` counts as an attempt. Nothing happens, and False comes back, if the case is no longer as it was
     read: the caller reads it again.
     """
     row = session.get_one(CaseRow, case.id, with_for_update=True)

@@ -1,6 +1,6 @@
 """Release: a clip that was taken by mistake goes back, bit for bit, to where it was.
 
-    release(custody, case, key)              # two people have asked for it; key opens the case
+    release(custody, case, key, terms, rules, by="bob")     # two people have asked for it; key opens the case
 
 The matches that took it are on record as wrong, so that the next scan does not take it again, and
 the platform is told that it may be shown. May be repeated after a crash: what an interrupted attempt
@@ -13,20 +13,23 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from hashmatch.clips.store import ObjectChanged, ObjectExists, ObjectNotFound
+from hashmatch.config import Review
 from hashmatch.custody import outbox, record, requests
 from hashmatch.custody.agestream import Measure
+from hashmatch.custody.permission import Kind
 from hashmatch.custody.record import Case, State, Step
+from hashmatch.custody.requests import Terms
 from hashmatch.custody.seal import CaseKey
 from hashmatch.custody.unseal import UnsealedStream
 from hashmatch.custody.vault import read_back
-from hashmatch.db.schema import CaseRow, ClipRow, MatchRow, RequestRow
+from hashmatch.db.schema import CaseRow, ClipRow, RequestRow
 from hashmatch.errors import CustodyError, StorageError
 from hashmatch.model import Json
-from hashmatch.reviews import decisions
+from hashmatch.reviews import record as reviews
+from hashmatch.reviews.findings import Finding, found
 
 if TYPE_CHECKING:
     from hashmatch.custody.case import Custody
@@ -46,20 +49,24 @@ class NotPutBack(StorageError):
     """
 
 
-def release(custody: Custody, case: Case, key: CaseKey, *, by: str) -> str | None:
+def release(
+    custody: Custody, case: Case, key: CaseKey, terms: Terms, rules: Review, *, by: str
+) -> str | None:
     """Put the clip back, look that it is there, and put that on record. Held: the custody lock.
 
     Returns what the platform has not confirmed yet, if anything; the next run asks it again.
-    Raises what `requests.approved` does; KeyTaken, NotPutBack, Unopenable, StorageError.
+    rules: when rejected matches take an entry's word from it. Raises what `requests.still_allowed`
+    does; KeyTaken, NotPutBack, Unopenable, StorageError.
     """
     with custody.db.write() as session:
-        requests.approved(session, case.id, "release", datetime.now(UTC))
+        request = requests.confirmed(session, case.id, Kind.RELEASE)
+        requests.still_allowed(session, request, datetime.now(UTC), terms)
         record.intend(session, case.id, Step.RELEASE, datetime.now(UTC), by)
     _put_back(custody, case, key)
     now = datetime.now(UTC)
     with custody.db.write() as session:
-        request = requests.approved(session, case.id, "release", now)
-        message = _record(session, case, request, now)
+        request = requests.confirmed(session, case.id, Kind.RELEASE)
+        message = _record(session, case, request, rules, now)
         requests.finish(session, request, now)
     return custody.platform.deliver(message).problem
 
@@ -86,20 +93,21 @@ def _put_back(custody: Custody, case: Case, key: CaseKey) -> None:
     raise NotPutBack(case=case.id)
 
 
-def _record(session: Session, case: Case, request: RequestRow, at: datetime) -> str:
+def _record(session: Session, case: Case, request: RequestRow, rules: Review, at: datetime) -> str:
     """The state, the matches as wrong ones, and what the platform is to be told: its message."""
     row = session.get_one(CaseRow, case.id, with_for_update=True)
     clip = session.get_one(ClipRow, case.clip_id)
     assert request.confirmed_by is not None, "an approved request was confirmed"
-    query = select(MatchRow).where(MatchRow.clip_id == clip.id, MatchRow.etag == case.etag)
     reviews.reject(
         session,
         clip,
         case.etag,
         case.sha256,
-        session.scalars(query).all(),
+        [Finding.of(match) for match in found(session, clip.id, case.etag)],
+        of=case.id,
         by=request.confirmed_by,
         reason=request.reason,
+        rules=rules,
         at=at,
     )
     body: dict[str, Json] = {"request": request.id}

@@ -207,6 +207,14 @@ def still_allowed(session: Session, request: RequestRow, now: datetime, terms: T
     return row
 
 
+def confirmed(session: Session, case_id: str, kind: Kind) -> RequestRow:
+    """What was asked and confirmed, and is not done yet. Raises NothingAsked."""
+    request = _the_open(session, case_id)
+    if request.kind != kind or request.confirmed_by is None:
+        raise NothingAsked(case=case_id)
+    return request
+
+
 def finish(session: Session, request: RequestRow, at: datetime) -> None:
     """The request was done. Leaves no leaf: the act has its own, in the same transaction."""
     known = session.get_one(RequestRow, request.id, populate_existing=True)

@@ -64,9 +64,7 @@ def rewrap(
     planned = measure(new)
     before = vault.store.head(place).etag
     with db.write() as session:
-        keychange.begin(
-            session, case, planned, vault.recipients.keys, by=by, at=datetime.now(UTC)
-        )
+        keychange.begin(session, case, planned, vault.recipients.keys, by=by, at=datetime.now(UTC))
     vault.put(place, new)
     with suppress(ObjectChanged, ObjectNotFound):
         vault.store.delete(place, before)

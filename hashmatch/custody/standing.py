@@ -20,6 +20,7 @@ from hashmatch.custody.record import KEPT, NoSuchCase, State
 from hashmatch.db.schema import CaseRow, HoldRow
 from hashmatch.errors import CustodyError
 
+
 class Forgotten(CustodyError):
     """Case {case} was forgotten: only that there was one is left, and what the log says of it.
 

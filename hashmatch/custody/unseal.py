@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any, TypeAlias
 
 import pyrage
 
@@ -22,7 +23,7 @@ from hashmatch.custody.agestream import AgeStream, Measure, Sink, Source
 from hashmatch.custody.seal import CaseKey
 from hashmatch.errors import ConfigError, HashmatchError
 
-Identity = pyrage.x25519.Identity
+Identity: TypeAlias = Any  # pyrage.x25519.Identity, which comes without types
 
 _SECRET = "AGE-SECRET-KEY-1"  # noqa: S105 - how such a key begins, not one
 
@@ -84,15 +85,13 @@ def parse_identities(data: bytes, source: str) -> list[Identity]:
     if not secrets:
         raise IdentityMalformed(source=source, problem="there is no private key of age in it")
     try:
-        return [Identity.from_str(secret) for secret in secrets]
+        return [pyrage.x25519.Identity.from_str(secret) for secret in secrets]
     except pyrage.IdentityError:
         # Without its cause: the library's message may quote the key.
         raise IdentityMalformed(source=source, problem="a private key in it is damaged") from None
 
 
-def open_case_key(
-    sealed: bytes, identities: Sequence[Identity], public: str, case: str
-) -> CaseKey:
+def open_case_key(sealed: bytes, identities: Sequence[Identity], public: str, case: str) -> CaseKey:
     """A case's key, of which `public` is on record. Raises WrongIdentity, Unopenable."""
     try:
         private = pyrage.decrypt(sealed, list(identities)).decode("ascii", "replace")
@@ -116,7 +115,7 @@ class UnsealedStream(AgeStream):
 
     def __init__(self, chunks: Iterable[bytes], key: CaseKey, *, sha256: str, case: str) -> None:
         super().__init__(chunks)
-        self._identity = Identity.from_str(key.private)
+        self._identity = pyrage.x25519.Identity.from_str(key.private)
         self._expected = sha256
         self._case = case
 

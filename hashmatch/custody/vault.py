@@ -161,6 +161,13 @@ class Vault:
             raise self._failed(error) from error
         return there
 
+    def list(self, prefix: str) -> list[ObjectInfo]:
+        """The objects whose names start so. Raises VaultFailed."""
+        try:
+            return list(self.store.list(prefix))
+        except StorageError as error:
+            raise self._failed(error) from error
+
     def _write(self, key: str, chunks: Iterable[bytes]) -> ObjectInfo:
         try:
             over = self.store.head(key).etag

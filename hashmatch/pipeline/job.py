@@ -12,6 +12,8 @@ from hashmatch.clips.opening import open_store
 from hashmatch.clips.store import Store
 from hashmatch.config import Settings
 from hashmatch.custody.case import Custody
+from hashmatch.custody.platform import open_platform
+from hashmatch.custody.requests import Terms
 from hashmatch.custody.vault import open_vault
 from hashmatch.db.session import Database
 
@@ -30,6 +32,19 @@ class Job:
     signer: Signer
 
 
+def open_custody(settings: Settings, db: Database, clips: Store, names: KeyedNames) -> Custody:
+    """What is done to cases, or the error that says which setting is wrong."""
+    return Custody(
+        db,
+        clips,
+        open_vault(settings),
+        open_platform(db, settings),
+        names,
+        Terms.of(settings),
+        f"hashmatch {__version__}",
+    )
+
+
 def open_job(settings: Settings, db: Database, names: KeyedNames) -> Job:
     """Everything a run needs, or the error that says what is missing. Touches no clip."""
     clips = open_store(settings.clips, settings.home)
@@ -38,6 +53,6 @@ def open_job(settings: Settings, db: Database, names: KeyedNames) -> Job:
         db=db,
         clips=clips,
         names=names,
-        custody=Custody(db, clips, open_vault(settings), names, f"hashmatch {__version__}"),
+        custody=open_custody(settings, db, clips, names),
         signer=Signer.of(settings),
     )

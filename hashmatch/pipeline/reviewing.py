@@ -23,8 +23,7 @@ from hashmatch.audit.typed import problem_with, said_back
 from hashmatch.clips.opening import open_store
 from hashmatch.clips.store import ObjectChanged, ObjectNotFound, Store
 from hashmatch.config import Settings
-from hashmatch.custody.case import Custody
-from hashmatch.custody.vault import open_vault
+from hashmatch.custody.record import open_case
 from hashmatch.db import fingerprints, ledger, renditions
 from hashmatch.db.ledger import Task
 from hashmatch.db.schema import ClipRow, MatchRow
@@ -178,9 +177,6 @@ class Desk:
     ) -> str | None:
         """The case, or None where a run has seen another version meanwhile."""
         settings, at = self.settings, now()
-        store = open_store(settings.clips, settings.home)
-        vault = open_vault(settings)
-        custody = Custody(self.db, store, vault, self.names, f"hashmatch {__version__}")
         with self.db.write() as session:
             log.tree_head(session, lock=True)
             row = record.load_open(session, review)
@@ -189,13 +185,16 @@ class Desk:
                 record.end_gone(session, row, "changed", at)
                 return None
             matches = pending(session, row)
-            case = custody.open_case(
+            case = open_case(
                 session,
+                self.names,
                 run_id=row.run_id,
                 clip=clip,
                 sha256=digested.sha256,
                 size=digested.size,
                 matches=[_as_match(match) for match in matches],
+                siblings=(),
+                software=f"hashmatch {__version__}",
                 at=at,
             )
             record.confirm(

@@ -16,8 +16,8 @@ import pytest
 from audit_parts import ORIGIN, Night, verify_elsewhere
 from sqlalchemy import text
 
-from hashmatch.audit.commitments import commit, commit_person, forget
 from hashmatch.audit.checkpoint import verifier_key
+from hashmatch.audit.commitments import commit, commit_person, forget
 from hashmatch.audit.keys import create_keys, load_signer
 from hashmatch.audit.log import append, make_checkpoint
 from hashmatch.cli.main import main

@@ -23,7 +23,8 @@ def note(cases: Cases, message: str, reply: Reply) -> OutboxRow:
 
 def unanswered(cases: Cases) -> list[str]:
     with cases.db.read() as session:
-        return outbox.unanswered(session)
+        kinds = (outbox.unanswered(session, kind) for kind in outbox.Kind)
+        return [message for each in kinds for _, message in each]
 
 
 def test_a_withdrawal_says_which_clip_to_disable_and_to_purge_and_nothing_of_why(cases: Cases):
