@@ -7,8 +7,9 @@ import json
 import re
 import shutil
 import subprocess
+import tempfile
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,13 +21,18 @@ from hashmatch.audit.names import KeyedNames
 from hashmatch.audit.verification import verify
 from hashmatch.clips.store import ObjectNotFound, Store
 from hashmatch.clips.store_folder import FolderStore
+from hashmatch.config import People
 from hashmatch.custody.case import Custody
+from hashmatch.custody.platform import Platform
+from hashmatch.custody.reply import Nothing
+from hashmatch.custody.requests import Terms
 from hashmatch.custody.seal import parse_recipients
-from hashmatch.custody.vault import Vault
-from hashmatch.db.schema import CaseRow, ClipRow, LeafRow, ListRow, RunRow
+from hashmatch.custody.vault import Vault, key_name, manifest_name
+from hashmatch.db.schema import CaseRow, CaseStepRow, ClipRow, LeafRow, ListRow, RunRow
 from hashmatch.db.session import Database
 from hashmatch.model import Action, Match, MatchKind
 
+TERMS = Terms(People(custodians=("alice", "bob")), timedelta(hours=72), ())
 NAMES = KeyedNames(b"a secret of the tests, 32 bytes or more")
 KEY = "2026/11/somebody's clip.mp4"
 CLIP = bytes(range(256)) * 2800  # 700 KB: a few pieces of sealed bytes
@@ -70,6 +76,14 @@ def opened(sealed: Path | bytes, key: Key) -> bytes:
     return subprocess.run(command, check=True, capture_output=True, input=data).stdout
 
 
+def opened_with(sealed: bytes, secret: str) -> bytes:
+    """What `age -d` makes of sealed bytes with a private key."""
+    with tempfile.NamedTemporaryFile("w") as file:
+        file.write(secret)
+        file.flush()
+        return opened(sealed, Key(Path(file.name), ""))
+
+
 def sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
@@ -87,12 +101,21 @@ class Scene:
     vault: Store
     keys: tuple[Key, ...]
     case: str = ""
+    platform: Platform | None = None
 
     def custody(self, clips: Store | None = None, vault: Store | None = None) -> Custody:
         """Custody on the scene's stores, or on others that stand for them."""
         recipients = parse_recipients([key.public for key in self.keys])
         sealed = Vault(vault or self.vault, recipients)
-        return Custody(self.db, clips or self.clips, sealed, NAMES, "hashmatch 0")
+        return Custody(
+            self.db,
+            clips or self.clips,
+            sealed,
+            self.platform or Platform(self.db, Nothing(), 0),
+            NAMES,
+            TERMS,
+            "hashmatch 0",
+        )
 
     def begin(self, content: bytes = CLIP, key: str = KEY) -> Scene:
         """Put a clip into clip storage, with what a run that matched it leaves in the database."""
@@ -141,6 +164,12 @@ class Scene:
         with self.db.read() as session:
             return session.get_one(ClipRow, self.row.clip_id)
 
+    def open_steps(self) -> list[str]:
+        """What was intended and has no result on record."""
+        with self.db.read() as session:
+            query = select(CaseStepRow.step).where(CaseStepRow.ended_at.is_(None))
+            return list(session.scalars(query))
+
     def leaves(self) -> list[tuple[str, dict[str, Any]]]:
         """Kind and body of every leaf, in order."""
         with self.db.read() as session:
@@ -154,6 +183,12 @@ class Scene:
         """What is in clip storage under the clip's key."""
         return _content(self.clips, key)
 
+    def case_key(self, key: Key) -> str:
+        """The private half of the case's key, as a custodian's `age` opens it."""
+        sealed = _content(self.vault, key_name(self.row.vault_key))
+        assert sealed is not None
+        return opened(sealed, key).decode()
+
     def sealed(self) -> bytes | None:
         """What is in the vault under the case's key."""
         return _content(self.vault, self.row.vault_key)
@@ -163,11 +198,22 @@ class Scene:
         keys = sorted(found.key for found in self.vault.list())
         return [key for key in keys if not key.endswith(".partial")]
 
+    def places(self) -> list[str]:
+        """The three objects that a verified case has in the vault."""
+        place = self.row.vault_key
+        return sorted([place, key_name(place), manifest_name(place)])
+
     def recovered(self) -> list[bytes]:
-        """What each holder of a key gets out of the vault."""
+        """What each holder of a key gets out of the vault, with the `age` program alone."""
         sealed = self.sealed()
         assert sealed is not None
-        return [opened(sealed, key) for key in self.keys]
+        return [opened_with(sealed, self.case_key(key)) for key in self.keys]
+
+    def manifest(self) -> dict[str, Any]:
+        """The manifest, opened."""
+        sealed = _content(self.vault, manifest_name(self.row.vault_key))
+        assert sealed is not None
+        return json.loads(opened_with(sealed, self.case_key(self.keys[0])))
 
     def original_or_copy(self) -> bool:
         """Whether the clip's bytes can be had: from clip storage, or by a custodian's key."""
@@ -180,12 +226,14 @@ class Scene:
         assert self.row.state == "removed"
         assert self.row.problem is None
         assert self.original() is None
-        assert self.vault_keys() == [self.row.vault_key]
+        assert self.vault_keys() == self.places()
         assert self.recovered() == [CLIP] * len(self.keys)
         assert self.row.sealed_sha256 == sha256(self.sealed())
+        assert self.manifest()["content"] == {"size": len(CLIP), "sha256": sha256(CLIP)}
         kinds = self.kinds()
         assert kinds[0] == "case-detected"
         assert kinds[-1] == "case-removed"
+        assert self.open_steps() == []
         assert kinds.count("case-removed") == 1
         # Sealed once, and again only after a copy was found to be damaged.
         assert kinds.count("case-sealed") == 1 + kinds.count("case-damaged")

@@ -301,8 +301,8 @@ def move(
     """Change a case's state, with its leaf; other `columns` of its row change with it.
 
     The step, or else the one under way, ends with `body` as its result, and the next one is
-    intended. A `problem` counts as an attempt. Nothing happens, and False comes back, if the case is no longer as it was
-    read: the caller reads it again.
+    intended. A `problem` counts as an attempt. Nothing happens, and False comes back, if the case
+    is no longer as it was read: the caller reads it again.
     """
     row = session.get_one(CaseRow, case.id, with_for_update=True)
     if (row.state, row.vault_key) != (case.state, case.vault_key):

@@ -12,6 +12,7 @@ import json
 import os
 import signal
 import sys
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,11 @@ from sqlalchemy.orm import Session
 
 from hashmatch.audit.names import KeyedNames
 from hashmatch.clips.store_folder import FolderStore
+from hashmatch.config import People
 from hashmatch.custody.case import Custody
+from hashmatch.custody.platform import Platform
+from hashmatch.custody.reply import Nothing
+from hashmatch.custody.requests import Terms
 from hashmatch.custody.seal import parse_recipients
 from hashmatch.custody.vault import Vault
 from hashmatch.db.session import Database
@@ -49,7 +54,10 @@ def work(request: dict[str, Any]) -> None:
     db = Database.connect(request["database"], home)
     vault = Vault(FolderStore(home / "vault"), parse_recipients(request["recipients"]))
     names = KeyedNames(request["secret"].encode())
-    custody = Custody(db, FolderStore(home / "clips"), vault, names, "hashmatch 0")
+    platform = Platform(db, Nothing(), 0)
+    terms = Terms(People(), timedelta(hours=1), ())
+    clips = FolderStore(home / "clips")
+    custody = Custody(db, clips, vault, platform, names, terms, "hashmatch 0")
     event.listen(Session, "before_commit", point)
     event.listen(Session, "after_commit", point)
     for name in CALLS:
