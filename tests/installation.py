@@ -129,12 +129,19 @@ class Installation:
             self.run(*said.rpartition(": hashmatch ")[2].split())
 
     def sealed(self) -> dict[str, bytes]:
-        """What is in the vault, opened with the custodian's key."""
-        return {file.name: self.unseal(file.read_bytes()) for file in self.vault.rglob("*.age")}
+        """The clips in the vault, opened with the custodian's key."""
+        objects = {file.name: file.read_bytes() for file in self.vault.rglob("*.age")}
+        return self.unseal(objects)
 
-    def unseal(self, sealed: bytes) -> bytes:
-        """What the custodian's key makes of a sealed object."""
-        return pyrage.decrypt(sealed, [self.custodian])
+    def unseal(self, objects: Mapping[str, bytes]) -> dict[str, bytes]:
+        """The clips among a vault's objects: the custodian's key opens the one that opens each."""
+        clips = {}
+        for name, sealed in objects.items():
+            if name.endswith((".key.age", ".manifest.age")):
+                continue
+            key = pyrage.decrypt(objects[name.removesuffix(".age") + ".key.age"], [self.custodian])
+            clips[name] = pyrage.decrypt(sealed, [pyrage.x25519.Identity.from_str(key.decode())])
+        return clips
 
     def copied(self, home: Path) -> Installation:
         """The same installation in another folder, with all that is in it now."""

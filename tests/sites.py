@@ -53,7 +53,7 @@ class Site:
 
     def sealed(self) -> list[bytes]:
         """What the custodian gets out of the vault."""
-        return [self.hashmatch.unseal(data) for data in self.vault.objects().values()]
+        return list(self.hashmatch.unseal(self.vault.objects()).values())
 
     def ask(self, query: Select[Any]) -> list[Any]:
         """The rows of a query, all from one state of the database."""

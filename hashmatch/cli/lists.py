@@ -52,6 +52,12 @@ def _me() -> str:
         raise click.UsageError("this user has no name here; say who does this with --by") from None
 
 
+def _operator(app: App) -> None:
+    from hashmatch.custody.people import Role
+
+    app.person(Role.OPERATOR)
+
+
 def _columns(
     _context: click.Context, _option: click.Parameter, given: tuple[str, ...]
 ) -> dict[str, str]:
@@ -118,6 +124,7 @@ def import_command(
     Example:
       hashmatch lists import c3p c3p-2026-11.csv --map "Hash Value=hash"
     """
+    _operator(app)
     from hashmatch.lists.formats import Format
     from hashmatch.lists.imports import Delivery, import_list
     from hashmatch.model import Algorithm
@@ -188,6 +195,7 @@ def activate_command(
     Example:
       hashmatch lists activate c3p 2
     """
+    _operator(app)
     from hashmatch.lists.activation import activate
     from hashmatch.pipeline.trial import trial
 
@@ -229,6 +237,7 @@ def deactivate_command(app: App, name: str, by: str) -> None:
     Example:
       hashmatch lists deactivate c3p
     """
+    _operator(app)
     from hashmatch.lists.activation import deactivate
 
     change = deactivate(app.db, name, by=by, at=_now())
@@ -247,6 +256,7 @@ def rollback_command(app: App, name: str, by: str) -> None:
     Example:
       hashmatch lists rollback c3p
     """
+    _operator(app)
     from hashmatch.lists.activation import rollback
 
     _tell_active(rollback(app.db, name, by=by, at=_now()))
@@ -265,6 +275,7 @@ def disable_command(app: App, name: str, entry: str, reason: str, by: str) -> No
     Example:
       hashmatch lists disable c3p img-1 --reason "matches our logo; told C3P"
     """
+    _operator(app)
     from hashmatch.lists.disabled import disable
 
     kept = disable(app.db, app.names, name, entry, reason=reason, by=by, at=_now())
@@ -283,6 +294,7 @@ def enable_command(app: App, name: str, entry: str, by: str) -> None:
     Example:
       hashmatch lists enable c3p img-1
     """
+    _operator(app)
     from hashmatch.lists.disabled import enable
 
     kept = enable(app.db, app.names, name, entry, by=by, at=_now())
@@ -323,6 +335,7 @@ def set_command(
       hashmatch lists set c3p --action review --distance 31
       hashmatch lists set c3p --orientations all
     """
+    _operator(app)
     from hashmatch.lists.activation import set_policy
     from hashmatch.model import Action, Orientations
 

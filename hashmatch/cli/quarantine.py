@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hashmatch.cli import custodians
+from hashmatch.cli import custodians, opening
 from hashmatch.cli.app import App, emit_json, json_option, pass_app, table, tell
 from hashmatch.cli.report_draft import export_command
 from hashmatch.errors import StorageError, VaultDamaged
@@ -39,9 +39,26 @@ class VaultUnreadable(StorageError):
     """
 
 
+class Share(click.ParamType[float]):
+    """A share in percent, as 0 to 1."""
+
+    name = "percent"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        try:
+            share = float(str(value).removesuffix("%")) / 100
+        except ValueError:
+            share = 0
+        if not 0 < share <= 1:
+            self.fail(f"{value!r} is no share: give more than 0% and at most 100%", param, ctx)
+        return share
+
+
 @click.group("quarantine")
 def quarantine_command() -> None:
-    """List, show and verify what was taken into custody.
+    """What was taken into custody: look at it, keep it whole, decide about it.
 
     \b
     hashmatch quarantine list --state detected
@@ -60,8 +77,13 @@ def list_command(app: App, state: str | None, as_json: bool) -> None:
     \b
     detected   matched; the original is still in clip storage
     sealed     a sealed copy was written, and is not verified yet
-    verified   the sealed copy was read back whole; the original is still there
+    verified   the sealed copy was read back whole; the platform is being told
+    withdrawn  the platform shows the clip to nobody; the original is still there
     removed    the original was removed from clip storage
+    held       as removed, and a legal hold is on it
+    reported   as removed, and it was reported
+    released   the clip was put back to where it was
+    destroyed  two people had it erased from the vault
     lost       the clip was gone or replaced before it could be sealed
 
     \b
@@ -125,31 +147,40 @@ def show_command(app: App, case: str, as_json: bool) -> None:
 
 @quarantine_command.command("verify")
 @click.argument("cases", metavar="[CASE]...", nargs=-1)
+@click.option("--sample", type=Share(), metavar="PERCENT", help="Some, picked by chance: 5%.")
+@click.option("--all", "every", is_flag=True, help="All that are kept; so it is without CASE.")
 @json_option
 @pass_app
-def verify_command(app: App, cases: tuple[str, ...], as_json: bool) -> None:
+def verify_command(
+    app: App, cases: tuple[str, ...], sample: float | None, every: bool, as_json: bool
+) -> None:
     """Read sealed objects whole and compare them with what was recorded when they were sealed.
 
-    Without CASE: all that were ever verified. Needs no private key. Each look goes on the audit
+    Clip, key and manifest of each case. Needs no private key. Each look goes on the audit
     log. Exits with 21 when an object is damaged or missing, with 15 when one cannot be read.
 
     \b
     Example:
-      hashmatch quarantine verify
+      hashmatch quarantine verify --sample 5%
     """
     from hashmatch.clips.opening import open_store
-    from hashmatch.custody.inspection import Condition, inspect, inspectable
+    from hashmatch.custody.inspection import Condition, inspect, inspectable, sample_of
+    from hashmatch.custody.people import Role
 
     store = open_store(app.settings.vault, app.settings.home)
+    app.person(Role.OPERATOR, Role.CUSTODIAN, Role.AUDITOR)
+    if sum((bool(cases), sample is not None, every)) > 1:
+        raise click.UsageError("give cases, or --sample, or --all")
     if not cases:
         with app.db.read() as session:
-            cases = tuple(inspectable(session))
+            cases = tuple(sample_of(inspectable(session), 1 if sample is None else sample))
     findings: list[Finding] = []
     for case in cases:
         finding = inspect(app.db, store, case)
         findings.append(finding)
         if not as_json:
-            columns = (finding.case, finding.condition, str(finding.size), finding.vault_key)
+            what = ",".join(finding.parts)
+            columns = (finding.case, finding.condition, str(finding.size), finding.vault_key, what)
             click.echo("\t".join(columns))
     if as_json:
         emit_json([finding._asdict() for finding in findings])
@@ -255,5 +286,5 @@ def _cell(value: Any) -> str:
     return "" if value is None else str(value)
 
 
-for command in (*custodians.COMMANDS, export_command):
+for command in (*opening.COMMANDS, *custodians.COMMANDS, export_command):
     quarantine_command.add_command(command)

@@ -145,10 +145,12 @@ def rescan_command(
 
 
 def _run(app: App, selection: Selection, until: datetime | None, as_json: bool) -> RunSummary:
+    from hashmatch.custody.people import Role
     from hashmatch.pipeline.nightly import nightly
     from hashmatch.pipeline.stop import Stop
     from hashmatch.report import logs
 
+    app.person(Role.OPERATOR)
     logs.set_up(app.settings.report.log_format)
     with Stop(until) as stop, _progress() as watch:
         summary = nightly(app.settings, app.db, app.names, selection, stop=stop, watch=watch)

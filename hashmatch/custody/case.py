@@ -38,15 +38,17 @@ from hashmatch.clips.store import (
 from hashmatch.custody import destruction, keychange, outbox, record, requests
 from hashmatch.custody.agestream import Measure
 from hashmatch.custody.manifest import manifest
+from hashmatch.custody.permission import Kind
 from hashmatch.custody.platform import Platform
 from hashmatch.custody.record import Case, State, Step
 from hashmatch.custody.requests import Terms
 from hashmatch.custody.seal import ContentDiffers, Recipients, SealingFailed, new_case_key
 from hashmatch.custody.standing import standing
+from hashmatch.custody.timekeeping import ClockWrong
 from hashmatch.custody.vault import Vault, VaultFailed, key_name, manifest_name
 from hashmatch.db.schema import CaseRow, ClipRow
 from hashmatch.db.session import Database
-from hashmatch.errors import CustodyBusy, CustodyError, HashmatchError, StorageError
+from hashmatch.errors import ConfigError, CustodyBusy, CustodyError, HashmatchError, StorageError
 from hashmatch.model import Json, Match
 
 SEALS_PER_RUN = 3
@@ -147,7 +149,10 @@ class Custody:
         """What takes no private key: destruction, a changed key's record, news for the platform."""
         with self.db.read() as session:
             rewrapped = record.cases_with_open(session, Step.REWRAP)
-            destroyed = record.cases_with_open(session, Step.DESTROY)
+            asked = requests.open_requests(session)
+            destroyed = [
+                one.case_id for one in asked if one.confirmed_by and one.kind == Kind.DESTROY
+            ]
             messages = outbox.unanswered(session, outbox.Kind.RESTORED)
         for case_id in rewrapped:
             yield self._act(case_id, lambda case: keychange.settle(self.db, self.vault, case.id))
@@ -164,7 +169,7 @@ class Custody:
         problem = None
         try:
             act(self._load(case_id))
-        except (StorageError, CustodyError) as error:
+        except (StorageError, CustodyError, ClockWrong, ConfigError) as error:
             problem = _in_words(error)
         return Progress(case_id, self._load(case_id).state, problem)
 

@@ -1,7 +1,7 @@
 """Inspection: does the vault still hold, byte for byte, what was sealed?
 
     with db.read() as session:
-        cases = inspection.sample(inspection.inspectable(session), 0.05)
+        cases = inspection.sample_of(inspection.inspectable(session), 0.05)
     findings = [inspection.inspect(db, store, case) for case in cases]
 
 Needs no key: the sealed clip, its key and its manifest are compared with the sizes and digests on
@@ -79,7 +79,7 @@ def inspectable(session: Session) -> list[str]:
     return list(session.scalars(query.order_by(CaseRow.detected_at, CaseRow.id)))
 
 
-def sample(cases: Sequence[str], share: float) -> list[str]:
+def sample_of(cases: Sequence[str], share: float) -> list[str]:
     """That share of the cases (0 to 1), at least one, picked by chance, in their order."""
     count = min(len(cases), math.ceil(share * len(cases) - 1e-9))
     picked = set(random.SystemRandom().sample(range(len(cases)), count))

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy.orm import Session
 
+from hashmatch.audit import log
 from hashmatch.clips.store import ObjectChanged, ObjectExists, ObjectNotFound
 from hashmatch.config import Review
 from hashmatch.custody import outbox, record, requests
@@ -65,6 +66,7 @@ def release(
     _put_back(custody, case, key)
     now = datetime.now(UTC)
     with custody.db.write() as session:
+        log.tree_head(session, lock=True)  # as whoever decides about matches does first
         request = requests.confirmed(session, case.id, Kind.RELEASE)
         message = _record(session, case, request, rules, now)
         requests.finish(session, request, now)

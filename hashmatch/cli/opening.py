@@ -1,0 +1,357 @@
+"""`hashmatch quarantine …`: what custodians do to a case, most of it with a private key."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from hashmatch.cli.app import App, pass_app, tell
+from hashmatch.cli.custodians import reason_option
+from hashmatch.errors import CustodyError, RunIncomplete
+
+if TYPE_CHECKING:
+    from hashmatch.custody.case import Custody
+    from hashmatch.custody.record import Case
+    from hashmatch.custody.seal import CaseKey
+
+identity_option = click.option(
+    "--identity",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Your private age key. Never on a host that scans.",
+)
+case_key_option = click.option(
+    "--case-key",
+    type=click.File("rb"),
+    metavar="FILE",
+    help="The key of this case alone, opened; - reads it from stdin.",
+)
+
+
+class WhichKey(CustodyError):
+    """Case {case}: this takes a private key: give --identity FILE, or --case-key FILE, not both.
+
+    On a host that scans only the second is taken: see `hashmatch quarantine key --help`.
+    """
+
+
+class NotWritten(CustodyError):
+    """{path} was not written: {problem}.
+
+    Nothing of the clip is left there. Name a file that does not exist yet, in a folder with room,
+    outside clip storage, vault and the installation's folder.
+    """
+
+
+class NotFinished(RunIncomplete):
+    """{count} cases have not come to their end; what stands in the way is above.
+
+    `hashmatch quarantine show CASE` says more. The next run, or this command, goes on from there.
+    """
+
+
+@click.command("resume")
+@pass_app
+def resume_command(app: App) -> None:
+    """Carry on every case that is unfinished: as each run does before it scans.
+
+    Takes cases on from their recorded step; ends destruction and changes of keys that were cut
+    short; tells the platform what it has not confirmed. Not while a run goes on (exit code 13).
+    Exits with 10 when something is left.
+
+    \b
+    Example:
+      hashmatch quarantine resume
+    """
+    from hashmatch.custody.people import Role
+
+    app.person(Role.OPERATOR, Role.CUSTODIAN)
+    custody, stuck, count = _custody(app), 0, 0
+    with app.db.run_lock():
+        for progress in custody.resume():
+            count += 1
+            stuck += progress.problem is not None
+            click.echo("\t".join((progress.case, progress.state, progress.problem or "")))
+    tell(f"{count - stuck} of {count} cases that were unfinished have come to their end.")
+    if stuck:
+        raise NotFinished(count=stuck)
+
+
+@click.command("open")
+@click.argument("case")
+@identity_option
+@case_key_option
+@reason_option
+@click.option("--to", required=True, metavar="FILE", help="A new file; - is stdout, into a pipe.")
+@pass_app
+def open_command(
+    app: App, case: str, identity: Path | None, case_key: Any, reason: str, to: str
+) -> None:
+    """Open a sealed clip, to look at it. That you did goes on the audit log first.
+
+    Only this makes a report say that a person viewed the clip. Run it on a custodian's own machine;
+    on a host that scans only --case-key with --to - is taken, and the clip passes through.
+
+    \b
+    Example:
+      hashmatch quarantine open case-7hq2k6w4v3mzdpbe --identity custodian.key \\
+          --reason "report of 26 November" --to /secure/case.mp4
+    """
+    from hashmatch.custody import opening, words
+    from hashmatch.custody.people import Role
+
+    by = app.person(Role.CUSTODIAN, named=True)
+    why = words.checked("reason", reason, case)
+    custody = _custody(app)
+    loaded = opening.load(app.db, case)
+    key = _key(app, custody, loaded, identity, case_key)
+    if to == "-":
+        if sys.stdout.isatty():
+            raise click.UsageError("--to -: stdout is a terminal; pipe it to where the clip goes")
+    else:
+        with app.db.read() as session:
+            if opening.scans_here(session):
+                raise opening.ScanHost(case=case)
+        _refuse_place(app, Path(to))
+    chunks = opening.open_clip(app.db, custody.vault, loaded, key, by=by, reason=why)
+    if to == "-":
+        for chunk in chunks:
+            sys.stdout.buffer.write(chunk)
+        sys.stdout.buffer.flush()
+    else:
+        _write(Path(to), chunks)
+        tell(f"{case} is in {to}. Delete it there when you have seen it.")
+
+
+@click.command("key")
+@click.argument("case")
+@pass_app
+def key_command(app: App, case: str) -> None:
+    """Print a case's key as it is sealed for the custodians, for `age -d` somewhere else.
+
+    For an installation of one server: the custodian's private key stays on the custodian's machine,
+    and the server gets the key of one case only.
+
+    \b
+    Example:
+      ssh scan hashmatch quarantine key CASE | age -d -i custodian.key |
+          ssh scan hashmatch quarantine confirm CASE --case-key -
+    """
+    from hashmatch.audit import log
+    from hashmatch.audit.commitments import commit_person
+    from hashmatch.custody import opening
+    from hashmatch.custody.people import Role
+
+    by = app.person(Role.CUSTODIAN, named=True)
+    if sys.stdout.isatty():
+        raise click.UsageError("stdout is a terminal; pipe it to `age -d -i custodian.key`")
+    sealed = opening.sealed_key(_custody(app).vault, opening.load(app.db, case))
+    with app.db.write() as session:
+        body = {"case": case, "by": commit_person(session, by)}
+        log.append(session, "case-key-given", dict(body), datetime.now(UTC))
+    sys.stdout.buffer.write(sealed)
+    sys.stdout.buffer.flush()
+
+
+@click.command("rewrap")
+@click.argument("cases", metavar="[CASE]...", nargs=-1)
+@click.option("--identity", required=True, type=click.Path(path_type=Path), metavar="FILE")
+@pass_app
+def rewrap_command(app: App, cases: tuple[str, ...], identity: Path) -> None:
+    """Seal the keys of cases for the custodians that the settings name now, and for nobody else.
+
+    After a custodian came or left, or a key was lost. FILE is a private key that still opens them.
+    No clip is read or opened. Without CASE: all that the vault holds.
+
+    \b
+    Example:
+      hashmatch quarantine rewrap --identity break-glass.key
+    """
+    from hashmatch.custody import opening, rewrapping
+    from hashmatch.custody.people import Role
+    from hashmatch.custody.unseal import load_identities
+
+    by = app.person(Role.CUSTODIAN, named=True)
+    vault = _custody(app).vault
+    with app.db.read() as session:
+        if opening.scans_here(session):
+            raise opening.ScanHost(case=cases[0] if cases else "CASE")
+        cases = cases or tuple(rewrapping.rewrappable(session))
+    keys = load_identities(identity)
+    with app.db.custody_lock():
+        for case in cases:
+            rewrapping.rewrap(app.db, vault, case, keys, by=by)
+            click.echo(case)
+    tell(f"{len(cases)} keys are sealed for {len(vault.recipients.keys)} custodians.")
+
+
+@click.command("confirm")
+@click.argument("case")
+@identity_option
+@case_key_option
+@pass_app
+def confirm_command(app: App, case: str, identity: Path | None, case_key: Any) -> None:
+    """Confirm what another custodian asked of a case, and do it.
+
+    A release takes a private key: the clip goes back, bit for bit, to its old key. Destruction
+    erases the case's key, then all else, and prints its certificate. What was confirmed before and
+    was cut short is done to its end.
+
+    \b
+    Example:
+      hashmatch quarantine confirm case-7hq2k6w4v3mzdpbe --identity custodian.key
+    """
+    from hashmatch.custody import opening, requests
+    from hashmatch.custody.people import Role
+    from hashmatch.custody.permission import Kind
+
+    by = app.person(Role.CUSTODIAN, named=True)
+    custody = _custody(app)
+    with app.db.custody_lock():
+        with app.db.write() as session:
+            requests.expire(session, datetime.now(UTC))
+        with app.db.read() as session:
+            asked = {one.case_id: one for one in requests.open_requests(session)}.get(case)
+        kind = None if asked is None else Kind(asked.kind)
+        key = None
+        if kind is Kind.RELEASE:
+            # Before anything is confirmed: the wrong key would leave it half done.
+            loaded = opening.load(app.db, case)
+            key = _key(app, custody, loaded, identity, case_key)
+        if asked is None or asked.confirmed_by is None:
+            _confirm(app, custody, case, by)
+        if key is not None:
+            _release(app, custody, case, key, by)
+        elif kind is Kind.DESTROY:
+            with app.db.read() as session:
+                loaded = _load(session, case)
+            click.echo(custody.destroy(loaded), nl=False)
+            tell(f"{case} is destroyed. Its certificate: hashmatch quarantine certificate {case}")
+        else:
+            tell(f"{case} is forgotten: the log still proves what was done, and no longer to whom.")
+
+
+@click.command("certificate")
+@click.argument("case")
+@pass_app
+def certificate_command(app: App, case: str) -> None:
+    """Print the certificate of a case that was destroyed, as JSON.
+
+    Its SHA-256 is in the leaf `case-destroyed` of the audit log.
+
+    \b
+    Example:
+      hashmatch quarantine certificate case-7hq2k6w4v3mzdpbe > certificate.json
+    """
+    from hashmatch.custody.destruction import certificate_of
+    from hashmatch.custody.people import Role
+
+    app.person(Role.CUSTODIAN, Role.AUDITOR)
+    with app.db.read() as session:
+        click.echo(certificate_of(session, case), nl=False)
+
+
+COMMANDS = (
+    resume_command,
+    open_command,
+    key_command,
+    rewrap_command,
+    confirm_command,
+    certificate_command,
+)
+
+
+def _custody(app: App) -> Custody:
+    from hashmatch.clips.opening import open_store
+    from hashmatch.pipeline.job import open_custody
+
+    clips = open_store(app.settings.clips, app.settings.home)
+    return open_custody(app.settings, app.db, clips, app.names)
+
+
+def _load(session: Any, case: str) -> Case:
+    from hashmatch.custody import record
+
+    return record.load(session, case)
+
+
+def _key(app: App, custody: Custody, case: Case, identity: Path | None, given: Any) -> CaseKey:
+    """The key of the case, from one of the two options."""
+    from hashmatch.custody import opening, unseal
+
+    if (identity is None) == (given is None):
+        raise WhichKey(case=case.id)
+    if given is not None:
+        assert case.case_key is not None, "what can be opened has a key"
+        private = given.read(4096).decode("utf-8", "replace")
+        return unseal.check_case_key(private, case.case_key, case.id)
+    with app.db.read() as session:
+        if opening.scans_here(session):
+            raise opening.ScanHost(case=case.id)
+    assert identity is not None
+    return opening.key_of(custody.vault, case, unseal.load_identities(identity))
+
+
+def _confirm(app: App, custody: Custody, case: str, by: str) -> None:
+    """Confirm; what is forgotten is forgotten in the same transaction."""
+    from hashmatch.custody import forgetting, requests
+    from hashmatch.custody.permission import Kind
+
+    now = datetime.now(UTC)
+    with app.db.write() as session:
+        request = requests.confirm(session, case, by=by, now=now, terms=custody.terms)
+        if request.kind == Kind.FORGET:
+            forgetting.forget(session, request, now, custody.terms)
+
+
+def _release(app: App, custody: Custody, case: str, key: CaseKey, by: str) -> None:
+    from hashmatch.custody.release import release
+
+    with app.db.read() as session:
+        loaded = _load(session, case)
+    waiting = release(custody, loaded, key, custody.terms, app.settings.review, by=by)
+    tell(f"{case} is released: the clip is back at its old key, and its matches count as wrong.")
+    if waiting:
+        tell(f"The platform has not confirmed it yet, the next run asks again: {waiting}")
+
+
+def _refuse_place(app: App, path: Path) -> None:
+    """Raises NotWritten for a place that is part of the installation."""
+    settings = app.settings
+    folders = [settings.home]
+    folders += [
+        settings.path(url) for url in (settings.clips.url, settings.vault.url) if "://" not in url
+    ]
+    where = path.absolute().resolve()
+    if any(where.is_relative_to(folder.resolve()) for folder in folders):
+        raise NotWritten(path=path, problem="it is in clip storage, the vault or the installation")
+
+
+def _write(path: Path, chunks: Iterator[bytes]) -> None:
+    """A new file for its owner alone, whole or not at all."""
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise NotWritten(path=path, problem=error.strerror) from None
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            _fill(file.write, chunks)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        path.unlink(missing_ok=True)
+        raise NotWritten(path=path, problem=error.strerror) from None
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
+
+
+def _fill(write: Callable[[bytes], object], chunks: Iterator[bytes]) -> None:
+    for chunk in chunks:
+        write(chunk)
