@@ -14,12 +14,12 @@ from sqlalchemy.orm import Session
 
 from hashmatch.audit.log import append
 from hashmatch.audit.names import KeyedNames
+from hashmatch.audit.typed import problem_with, said_back
 from hashmatch.db.schema import DisabledEntryRow, EntryRow, ListVersionRow
 from hashmatch.db.session import Database
 from hashmatch.errors import ListError
 from hashmatch.lists.catalog import get_list
 from hashmatch.lists.entries import safe_id
-from hashmatch.lists.formats.rows import hashlike
 from hashmatch.model import Json
 
 
@@ -53,10 +53,9 @@ def disable(
     mistyped would otherwise go on acting.
     """
     reason = reason.strip()
-    if not reason or not reason.isprintable():
-        raise ReasonWrong(name=name, problem="it is empty or cannot be printed")
-    if hashlike(reason):
-        raise ReasonWrong(name=name, problem="it holds a hash")
+    problem = problem_with(reason)
+    if problem is not None:
+        raise ReasonWrong(name=name, problem=problem)
     with db.write() as session:
         get_list(session, name, lock=True)
         kept = _entry(session, names, name, entry)
@@ -80,7 +79,7 @@ def enable(db: Database, names: KeyedNames, name: str, entry: str, *, by: str, a
                 session.delete(row)
                 append(session, "entry-enable", {"list": name, "entry": kept, "by": by}, at)
                 return kept
-    raise NotDisabled(name=name, entry=_shown(entry))
+    raise NotDisabled(name=name, entry=said_back(entry))
 
 
 def _entry(session: Session, names: KeyedNames, name: str, entry: str) -> str:
@@ -92,8 +91,4 @@ def _entry(session: Session, names: KeyedNames, name: str, entry: str) -> str:
         )
         if session.scalar(select(found)):
             return kept
-    raise EntryUnknown(name=name, entry=_shown(entry))
-
-
-def _shown(entry: str) -> str:
-    return "of that name" if hashlike(entry) or not entry.isprintable() else entry
+    raise EntryUnknown(name=name, entry=said_back(entry))
