@@ -343,13 +343,17 @@ class Match:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """One clip's outcome, why, and on what evidence."""
+    """One clip's outcome, why, and on what evidence.
+
+    rejected: (list, entry) of what was found too, and a person had said is wrong.
+    """
 
     outcome: Outcome
     reason: Reason | None
     coverage: float
     matches: tuple[Match, ...] = ()
     notes: tuple[str, ...] = field(default=())
+    rejected: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

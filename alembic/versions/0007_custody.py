@@ -152,6 +152,22 @@ def upgrade() -> None:
     op.create_index("ix_decision_list_name_entry_id", "decision", ["list_name", "entry_id"])
     op.create_index("ix_decision_sha256", "decision", ["sha256"])
     op.create_table(
+        "standing",
+        sa.Column("list_name", sa.String(64), nullable=False),
+        sa.Column("entry_id", sa.Text(), nullable=False),
+        sa.Column("level", sa.String(8), nullable=False),
+        sa.Column("since", TIME, nullable=False),
+        sa.Column("counted_from", sa.BigInteger(), nullable=False),
+        sa.Column("trusted_at", TIME, nullable=True),
+        sa.Column("trusted_by", sa.Text(), nullable=True),
+        sa.Column("reason", sa.Text(), nullable=True),
+        sa.CheckConstraint(
+            "level in ('acts', 'flagged', 'demoted')", name=op.f("ck_standing_level")
+        ),
+        sa.ForeignKeyConstraint(["list_name"], ["list.name"], name="fk_standing_list_name_list"),
+        sa.PrimaryKeyConstraint("list_name", "entry_id", name="pk_standing"),
+    )
+    op.create_table(
         "opening",
         sa.Column("commitment", sa.String(64), nullable=False),
         sa.Column("kind", sa.String(16), nullable=False),

@@ -26,6 +26,9 @@ class KeyedNames:
     def case(self, key: str, etag: str) -> str:
         return self._name("case", key, etag)
 
+    def review(self, key: str, etag: str) -> str:
+        return self._name("review", key, etag)
+
     def content(self, sha256: str) -> str:
         """A commitment to a file's bytes that does not give their digest away."""
         return self._name("content", sha256)

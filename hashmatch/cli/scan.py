@@ -173,6 +173,8 @@ def _show(summary: RunSummary) -> None:
         click.echo(f"  {summary.quarantined} taken into custody (hashmatch quarantine list)")
     if summary.custody_open:
         click.echo(f"  {summary.custody_open} cases unfinished: the next run carries on")
+    if summary.reviews_open:
+        click.echo(f"  {summary.reviews_open} clips wait for a person (hashmatch review list)")
     if summary.left:
         click.echo(f"  {summary.left} clips not reached: the next run takes them")
     if summary.excluded:

@@ -525,6 +525,26 @@ class DecisionRow(Base):
     )
 
 
+class StandingRow(Base):
+    """What an entry's decisions made of it, by its id in all versions of its list.
+
+    counted_from: only decisions with a greater id count, since somebody trusted it again.
+    """
+
+    __tablename__ = "standing"
+
+    list_name: Mapped[str] = mapped_column(ForeignKey("list.name"), primary_key=True)
+    entry_id: Mapped[str] = mapped_column(Text, primary_key=True)
+    level: Mapped[str] = mapped_column(String(8))
+    since: Mapped[datetime]
+    counted_from: Mapped[int] = mapped_column(BigInteger)
+    trusted_at: Mapped[datetime | None]
+    trusted_by: Mapped[str | None] = mapped_column(Text)
+    reason: Mapped[str | None] = mapped_column(Text)
+
+    __table_args__ = (CheckConstraint("level in ('acts', 'flagged', 'demoted')", name="level"),)
+
+
 class OpeningRow(Base):
     """What opens a commitment in the log: its salt and value. Deleting it closes it for ever.
 

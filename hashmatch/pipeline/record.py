@@ -16,6 +16,7 @@ from hashmatch.db.ledger import Retry, Task, Turn
 from hashmatch.db.schema import MatchRow
 from hashmatch.model import Fingerprint, Json, Match, Outcome
 from hashmatch.pipeline.scan import Scanned
+from hashmatch.reviews import record as reviews
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +96,10 @@ class Recorder:
         )
         for match in verdict.matches:
             session.add(self._match_row(clip.id, scanned.etag, match))
+        digests = scanned.fingerprint.digests if scanned.fingerprint else None
+        sha256 = digests.sha256 if digests else None
+        etag, run = scanned.etag, self.run_id
+        reviews.follow(session, self.names, clip, etag, verdict, sha256=sha256, run_id=run, at=now)
         case = None
         if _is_taken(scanned):
             assert scanned.fingerprint is not None
@@ -135,6 +140,7 @@ class Recorder:
                 {"list": m.list, "version": m.version, "entry": m.entry, "kind": m.kind.value}
                 for m in verdict.matches
             ],
+            "rejected": [{"list": name, "entry": entry} for name, entry in verdict.rejected],
         }
 
     def _match_row(self, clip_id: int, etag: str, match: Match) -> MatchRow:

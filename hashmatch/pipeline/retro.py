@@ -38,6 +38,7 @@ from hashmatch.pipeline import canary
 from hashmatch.pipeline.job import Job, now
 from hashmatch.pipeline.judging import judge
 from hashmatch.pipeline.record import Recorder
+from hashmatch.pipeline.reviewed import Reviewed
 from hashmatch.pipeline.scan import Scanned
 from hashmatch.pipeline.sifting import Sifted, Sifting
 from hashmatch.pipeline.stop import Stop
@@ -150,7 +151,10 @@ class Retro:
         if problem is not None:
             self._alarm(f"{self.job.names.clip(clip.key)}: {problem}")
         if stored is not None:
-            verdict = _at_least(before, judge(stored, lists, self.job.settings))
+            reviewed = Reviewed(self.job.settings)
+            verdict = judge(stored, lists, self.job.settings)
+            verdict = reviewed.sift(session, clip.id, clip.etag, stored, verdict)
+            verdict = _at_least(before, verdict)
             if stored.digests is None and verdict.outcome is Outcome.MATCHED:
                 verdict, incomplete = not_for_custody_yet(verdict), True
         if incomplete:
@@ -174,9 +178,10 @@ class Retro:
         self, page: Sequence[Known], before: Sequence[Verdict], found: Sequence[_Found]
     ) -> None:
         """One transaction for the page. Custody follows it, and is resumed where it cannot."""
-        verdicts = {one.clip.id: self._held(one.verdict) for one in found}
         cases: list[str] = []
         with self.job.db.write() as session:
+            log.tree_head(session, lock=True)
+            verdicts = {one.clip.id: self._decided(session, one) for one in found}
             at = now()
             tasks = ledger.take_found(session, self.run_id, list(verdicts), self._shards)
             for one, task in zip(found, tasks, strict=True):
@@ -195,6 +200,10 @@ class Retro:
             self.quarantined += progress.problem is None
             if progress.problem is not None:
                 self._alarm(f"{case}: {progress.problem}")
+
+    def _decided(self, session: Session, found: _Found) -> Verdict:
+        clip, held = found.clip, self._held(found.verdict)
+        return Reviewed(self.job.settings).take(session, clip.id, clip.etag, found.stored, held)
 
     def _held(self, verdict: Verdict) -> Verdict:
         held, tripped = self.breaker.apply(verdict)

@@ -48,6 +48,8 @@ from hashmatch.pipeline.stop import Stop
 from hashmatch.pipeline.turns import Progress, Turns
 from hashmatch.pipeline.worker import open_worker
 from hashmatch.report.summary import RunSummary
+from hashmatch.reviews import record as reviews
+from hashmatch.reviews import standing
 
 logger = logging.getLogger(__name__)
 
@@ -58,7 +60,7 @@ def run(
     """Execute the job once. Raises AlreadyRunning, NoActiveList, ListTooOld, CanaryFailed, …"""
     with job.db.run_lock():
         _close_interrupted(job)
-        alarms = list(_resume_custody(job))
+        alarms = [*_resume_custody(job), *_settle_reviews(job)]
         compiled = compile_lists(job.db, job.settings, now())
         for alarm in compiled.alarms:
             logger.error("%s", alarm)
@@ -252,6 +254,7 @@ class _Run:
         """Count from the ledger, not from memory, and sign what was counted."""
         with self.job.db.write() as session:
             left = ledger.drop_unfinished(session, self.id)
+            reviews_open, oldest = reviews.waiting(session)
             outcomes = ledger.outcomes(session, self.id)
             if self.selection.stored:
                 left = plan.planned - sum(outcomes.values())
@@ -269,6 +272,8 @@ class _Run:
                 excluded=self.excluded,
                 incomplete=self.incomplete,
                 custody_open=len(record.unfinished(session)),
+                reviews_open=reviews_open,
+                oldest_review_seconds=(now() - oldest).total_seconds() if oldest else 0.0,
                 behind=ledger.behind(session, self.state.id),
                 seen_by_rendition=ledger.seen_by_rendition(session, self.id),
                 unscannable=ledger.unscannable_by_reason(session, self.id),
@@ -335,3 +340,15 @@ def _resume_custody(job: Job) -> Iterator[str]:
         if progress.problem is not None:
             logger.error("%s: %s", progress.case, progress.problem)
             yield f"{progress.case}: {progress.problem}"
+
+
+def _settle_reviews(job: Job) -> Iterator[str]:
+    """Bring reviews and entries up to the settings; yields which entries do not act by themselves."""
+    with job.db.write() as session:
+        reviews.open_missing(session, job.names, now())
+        standing.settle(session, job.settings.review, now())
+        demoted = sorted(standing.demoted(session))
+    for entry in demoted:
+        alarm = f"{entry}: its matches were rejected too often; they only go to review"
+        logger.error("%s", alarm)
+        yield alarm

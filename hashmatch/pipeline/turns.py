@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
+from hashmatch.audit import log
 from hashmatch.db import ledger, renditions
 from hashmatch.db.ledger import Task, Turn
 from hashmatch.matching.policy import Breaker
@@ -20,6 +21,7 @@ from hashmatch.model import (
 from hashmatch.pipeline.engine import Done, Engine, Lost
 from hashmatch.pipeline.job import Job, now
 from hashmatch.pipeline.record import Recorder
+from hashmatch.pipeline.reviewed import Reviewed
 from hashmatch.pipeline.scan import Scanned
 from hashmatch.pipeline.stop import Stop
 
@@ -96,8 +98,11 @@ class Turns:
 
     def _record_turn(self, turn: Turn, scanned: tuple[Scanned, ...]) -> None:
         """Record a look at a clip, or at all renditions of one: all in one transaction."""
-        scanned = self._braked(scanned)
+        reviewed = Reviewed(self.job.settings)
         with self.job.db.write() as session:
+            log.tree_head(session, lock=True)  # whoever decides a review now waits, or is heard
+            scanned = reviewed.sift_turn(session, turn, scanned)
+            scanned = reviewed.take_turn(session, turn, self._braked(scanned))
             cases = self.recorder.turn(session, turn, scanned, now())
         for task, look, case in zip(turn.tasks, scanned, cases, strict=True):
             self._recorded(task, look.verdict, case)

@@ -61,6 +61,12 @@ def write(
         gauge("hashmatch_quarantined", "Clips taken into custody.", summary.quarantined)
         gauge("hashmatch_backlog", "Listed clips the last run did not reach.", summary.left)
         gauge("hashmatch_custody_open", "Cases whose custody is unfinished.", summary.custody_open)
+        gauge("hashmatch_reviews_open", "Clips that wait for a person.", summary.reviews_open)
+        gauge(
+            "hashmatch_oldest_review_seconds",
+            "How long the oldest of them waits.",
+            summary.oldest_review_seconds,
+        )
         gauge(
             "hashmatch_clips_behind_lists", "Clips not compared with these lists.", summary.behind
         )

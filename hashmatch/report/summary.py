@@ -16,7 +16,8 @@ class RunSummary:
     early did not reach; they are not counted in `listed`, and the next run takes them. excluded: objects
     the settings leave out. incomplete: parts of storage could not be listed. behind: clips that were
     not compared with the lists as they are now. bytes_read: of clips, from storage. seen_by_rendition:
-    clips with an outcome that were not decoded, because another rendition of theirs was."""
+    clips with an outcome that were not decoded, because another rendition of theirs was. reviews_open:
+    clips that wait for a person, the oldest for oldest_review_seconds."""
 
     run: str
     listed: int
@@ -32,6 +33,8 @@ class RunSummary:
     incomplete: bool = False
     custody_open: int = 0
     behind: int = 0
+    reviews_open: int = 0
+    oldest_review_seconds: float = 0.0
     seen_by_rendition: int = 0
     unscannable: Mapping[str, int] = field(default_factory=dict)
     alarms: tuple[str, ...] = ()
@@ -66,6 +69,8 @@ class RunSummary:
             "incomplete": self.incomplete,
             "custody_open": self.custody_open,
             "behind": self.behind,
+            "reviews_open": self.reviews_open,
+            "oldest_review_seconds": round(self.oldest_review_seconds),
             "seen_by_rendition": self.seen_by_rendition,
             "unscannable": dict(self.unscannable),
             "alarms": list(self.alarms),
