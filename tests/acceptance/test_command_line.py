@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import click
@@ -14,8 +15,11 @@ import pytest
 from click.testing import CliRunner
 from drawn import write_clip
 from installation import HASHMATCH, ROOT, Installation, vpdq_lines
+from sqlalchemy import select
 
 from hashmatch.cli.main import COMMANDS, cli
+from hashmatch.db.schema import ClipRow, ReviewRow
+from hashmatch.db.session import Database
 
 SIZE = {"width": 192, "height": 144}
 OUTCOMES = {"matched", "review", "clean", "partial", "unscannable"}
@@ -187,10 +191,17 @@ def test_hash_gives_digests_and_every_frames_hash(hashmatch):
 def test_with_json_stdout_has_one_document_and_nothing_else(hashmatch, scanned):
     """Of every command that has --json and was not asked above."""
     case = hashmatch.json("quarantine", "list")[0]["case"]
+    with Database.connect("sqlite:///hashmatch.db", hashmatch.home).write() as session:
+        clip, at = session.scalars(select(ClipRow)).first(), datetime.now(UTC)
+        row = {"clip_id": clip.id, "etag": "e", "run_id": scanned["run"], "opened_at": at}
+        session.add(ReviewRow(id="review-x", **row))
     asked = {
         ("lists", "list"): (),
         ("lists", "show"): ("partner",),
         ("lists", "diff"): ("partner",),
+        ("review", "list"): (),
+        ("review", "show"): ("review-x",),
+        ("review", "entries"): (),
         ("quarantine", "list"): (),
         ("quarantine", "show"): (case,),
         ("quarantine", "verify"): (),

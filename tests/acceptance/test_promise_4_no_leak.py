@@ -235,6 +235,8 @@ def evidence(tmp_path_factory: pytest.TempPathFactory) -> Evidence:
     for reading in (
         ("runs", "list"),
         ("runs", "show"),
+        ("review", "list"),
+        ("review", "entries"),
         ("quarantine", "list"),
         ("quarantine", "verify"),
         ("audit", "verify"),
@@ -251,6 +253,13 @@ def evidence(tmp_path_factory: pytest.TempPathFactory) -> Evidence:
         evidence.here("quarantine", "show", str(case), "--json")
 
     own = reference(drawn[OWN_ID])[3][2]
+    evidence.here("review", "show", own, code=26)
+    evidence.here("review", "confirm", own, code=26)
+    evidence.here("review", "reject", own, "--reason", "another film", code=26)
+    evidence.here("review", "reject", own, "--reason", f"it is {own}", code=26)
+    evidence.here("review", "trust", "partner", own, "--reason", "corrected", code=26)
+    evidence.here("review", "trust", "partner", own, "--reason", f"it is {own}", code=2)
+    evidence.here("review", "export", "--out", str(home / "feedback.csv"))
     evidence.here("lists", "disable", "partner", own, "--reason", f"it is {own}", code=30)
     evidence.here("lists", "disable", "partner", own.upper(), "--reason", "our own opening")
     evidence.here("lists", "show", "partner")

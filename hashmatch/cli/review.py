@@ -1,0 +1,275 @@
+"""`hashmatch review`: clips that a person has to decide about, and what is decided of them."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from hashmatch.cli.app import App, emit_json, json_option, pass_app, table, tell
+from hashmatch.cli.entries import entries_command, export_command, trust_command
+
+if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
+
+    from hashmatch.db.schema import MatchRow, ReviewRow
+    from hashmatch.reviews.standing import EntryName
+
+STATES = ("open", "confirmed", "rejected", "gone")
+
+
+@click.group("review")
+def review_command() -> None:
+    """Decide near matches and single frames, one clip at a time.
+
+    \b
+    hashmatch review list
+    hashmatch review show review-7hq2k6w4v3mzdpbe
+    hashmatch review reject review-7hq2k6w4v3mzdpbe --reason "our own logo"
+    """
+
+
+@review_command.command("list")
+@click.option("--list", "name", metavar="NAME", help="Only with a match on this list.")
+@click.option(
+    "--state", type=click.Choice(STATES), default="open", show_default=True, help="In this state."
+)
+@json_option
+@pass_app
+def list_command(app: App, name: str | None, state: str, as_json: bool) -> None:
+    """List reviews, the oldest first.
+
+    \b
+    open       waits for a person
+    confirmed  a person said that it matches; see hashmatch quarantine list
+    rejected   a person said that none of its matches is right
+    gone       the clip was taken, changed or vanished before anybody decided
+
+    \b
+    Example:
+      hashmatch review list --list c3p
+    """
+    from sqlalchemy import select
+
+    from hashmatch.custody.people import Role
+    from hashmatch.db.schema import ReviewRow
+
+    app.person(*Role)
+    query = select(ReviewRow).where(ReviewRow.state == state)
+    with app.db.read() as session:
+        rows = session.scalars(query.order_by(ReviewRow.opened_at, ReviewRow.id)).all()
+        reviews = [_overview(session, row) for row in rows]
+    if name is not None:
+        reviews = [review for review in reviews if name in review["lists"]]
+    if as_json:
+        emit_json(reviews)
+        return
+    columns = ["review", "state", "opened_at", "waited", "lists", "categories", "matches"]
+    table(columns, [[_cell(review[column]) for column in columns] for review in reviews])
+
+
+@review_command.command("show")
+@click.argument("review")
+@json_option
+@pass_app
+def show_command(app: App, review: str, as_json: bool) -> None:
+    """Show one review: which clip, what it matched, when in the clip and how strongly.
+
+    Shows no picture and no hash. That it was shown goes on the audit log.
+
+    \b
+    Example:
+      hashmatch review show review-7hq2k6w4v3mzdpbe
+    """
+    from hashmatch.audit import log
+    from hashmatch.custody.people import Role
+    from hashmatch.reviews import record
+
+    person = app.person(Role.REVIEWER, Role.CUSTODIAN)
+    with app.db.write() as session:
+        log.tree_head(session, lock=True)
+        row = record.load(session, review)
+        shown = _details(session, row)
+        record.shown(session, row, person, datetime.now(UTC))
+    if as_json:
+        emit_json(shown)
+        return
+    matches = shown.pop("matches")
+    table(["", ""], [[name, _cell(value)] for name, value in shown.items()])
+    click.echo()
+    columns = ["decision", "list", "version", "entry", "category", "kind", "start", "end"]
+    columns += ["frames", "standing"]
+    table(columns, [[_cell(match[column]) for column in columns] for match in matches])
+    for match in matches:
+        for line in match["evidence"]:
+            click.echo(f"{match['list']}/{match['entry']}: {line}")
+
+
+@review_command.command("confirm")
+@click.argument("review")
+@click.option("--reason", default="", help="Why, if there is something to say. Kept on record.")
+@pass_app
+def confirm_command(app: App, review: str, reason: str) -> None:
+    """The matches that are left are right: the clip is taken into custody, like any match.
+
+    If the clip changed or vanished since it was looked at, nothing is decided.
+
+    \b
+    Example:
+      hashmatch review confirm review-7hq2k6w4v3mzdpbe
+    """
+    from hashmatch.custody.people import Role
+    from hashmatch.pipeline.reviewing import Desk
+
+    person = app.person(Role.REVIEWER, Role.CUSTODIAN)
+    case = Desk(app.settings, app.db, app.names).confirm(review, reason=reason, by=person)
+    click.echo(f"{review} is confirmed: {case}")
+    tell("The next run takes the clip into custody; `hashmatch quarantine resume` does so now.")
+
+
+def _entries(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) -> Any:
+    from hashmatch.reviews.standing import EntryName
+
+    entries = []
+    for text in value:
+        name, slash, entry = text.partition("/")
+        if not (name and slash and entry):
+            raise click.BadParameter("an entry is written LIST/ENTRY, as `review show` has it")
+        entries.append(EntryName(name, entry))
+    return entries
+
+
+@review_command.command("reject")
+@click.argument("review")
+@click.option(
+    "--entry",
+    "entries",
+    metavar="LIST/ENTRY",
+    multiple=True,
+    callback=_entries,
+    help="Only the match on this entry; the rest stays open. May be repeated.",
+)
+@click.option("--reason", required=True, help="Why they are wrong. Kept on record.")
+@pass_app
+def reject_command(app: App, review: str, entries: list[EntryName], reason: str) -> None:
+    """The matches are wrong: they never come back for these bytes, wherever they are stored.
+
+    \b
+    Examples:
+      hashmatch review reject review-7hq2k6w4v3mzdpbe --reason "our own logo"
+      hashmatch review reject review-7hq2k6w4v3mzdpbe --entry c3p/img-1 --reason "a test card"
+    """
+    from hashmatch.custody.people import Role
+    from hashmatch.pipeline.reviewing import Desk
+
+    person = app.person(Role.REVIEWER, Role.CUSTODIAN)
+    desk = Desk(app.settings, app.db, app.names)
+    done = desk.reject(review, entries, reason=reason, by=person)
+    if done.left:
+        click.echo(f"{review} stays open: {done.left} of its matches are to be decided.")
+        return
+    now = f"the clip is {done.outcome}" if done.outcome else "the next scan looks at the clip again"
+    click.echo(f"{review} is rejected: {now}.")
+    for other in done.others:
+        click.echo(f"{other} is rejected with it: its clip has the same bytes.")
+
+
+def _overview(session: Session, row: ReviewRow) -> dict[str, Any]:
+    matches = _matches(session, row)
+    return {
+        "review": row.id,
+        "state": row.state,
+        "opened_at": _time(row.opened_at),
+        "waited": _waited(row),
+        "lists": sorted({match.list_name for match in matches}),
+        "categories": sorted({match.classification for match in matches if match.classification}),
+        "matches": len(matches),
+        "run": row.run_id,
+    }
+
+
+def _details(session: Session, row: ReviewRow) -> dict[str, Any]:
+    from hashmatch.db.schema import ClipRow, StandingRow
+    from hashmatch.report.evidence import in_words
+    from hashmatch.reviews.findings import Finding, digests_of
+    from hashmatch.reviews.standing import said_of
+
+    clip = session.get_one(ClipRow, row.clip_id)
+    digested = digests_of(session, row.clip_id, row.etag)
+    said = said_of(session, row.clip_id, row.etag, digested.sha256 if digested else None)
+    matches = []
+    for match in _matches(session, row):
+        name = Finding.of(match).name
+        standing = session.get(StandingRow, tuple(name))
+        wrong, right = name in said.rejected, name in said.confirmed
+        matches.append(
+            {
+                "decision": "rejected" if wrong else "confirmed" if right else "open",
+                "list": match.list_name,
+                "version": match.version,
+                "entry": match.entry_id,
+                "category": match.classification,
+                "kind": match.kind,
+                "start": round(match.start, 2),
+                "end": round(match.end, 2),
+                "frames": match.frames,
+                "standing": standing.level if standing is not None else "acts",
+                "evidence": in_words(match),
+            }
+        )
+    return {
+        "review": row.id,
+        "state": row.state,
+        "clip_key": clip.key,
+        "platform_id": clip.platform_id,
+        "channel": clip.channel,
+        "opened_at": _time(row.opened_at),
+        "waited": _waited(row),
+        "run": row.run_id,
+        "renditions": _renditions(session, clip.rendition_of, row.id),
+        "decided_at": _time(row.decided_at),
+        "decided_by": row.decided_by,
+        "reason": row.reason,
+        "matches": matches,
+    }
+
+
+def _matches(session: Session, row: ReviewRow) -> list[MatchRow]:
+    from hashmatch.reviews.findings import found
+
+    return found(session, row.clip_id, row.etag)
+
+
+def _renditions(session: Session, of: str | None, review: str) -> list[str]:
+    """The open reviews of the same clip at other heights."""
+    from sqlalchemy import select
+
+    from hashmatch.db.schema import ClipRow, ReviewRow
+
+    if of is None:
+        return []
+    query = select(ReviewRow.id).join(ClipRow, ClipRow.id == ReviewRow.clip_id)
+    others = (ClipRow.rendition_of == of, ReviewRow.id != review, ReviewRow.state == "open")
+    return list(session.scalars(query.where(*others).order_by(ReviewRow.id)))
+
+
+def _waited(row: ReviewRow) -> str:
+    """Until now, or until it was decided, in days and hours."""
+    seconds = ((row.decided_at or datetime.now(UTC)) - row.opened_at).total_seconds()
+    hours = max(0, int(seconds // 3600))
+    return f"{hours // 24} d {hours % 24} h"
+
+
+def _time(value: datetime | None) -> str | None:
+    return value.isoformat(timespec="seconds") if value is not None else None
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
+    return "" if value is None else str(value)
+
+
+for each in (entries_command, trust_command, export_command):
+    review_command.add_command(each)
