@@ -50,7 +50,7 @@ class Desk:
 
     def scans(self, *, frames: str = FEW, how: tuple[str, ...] = ("scan",)) -> Any:
         self.hashmatch.environment["HASHMATCH_MATCH__MIN_FRAMES"] = frames
-        return json.loads(self.hashmatch.here(*how, "--json", code=(0, 10)).stdout)
+        return self.hashmatch.json(*how, code=(0, 10))
 
     def asks(self, *command: str) -> Any:
         return json.loads(self.hashmatch.here("review", *command, "--json").stdout)
@@ -180,6 +180,7 @@ def test_promise_2_a_confirmed_clip_is_taken_with_its_renditions_and_its_copies(
     assert desk.open_reviews() == {"logo.mp4"}
 
 
+@pytest.mark.slow
 def test_a_clip_that_changed_or_vanished_is_not_confirmed(desk):
     for key in ("changed.mp4", "vanished.mp4"):
         desk.puts(key, "e-logo" if key == "changed.mp4" else "e-sofa")
