@@ -15,6 +15,7 @@ default_tsa = ours
 serial = {folder}/serial
 crypto_device = builtin
 signer_cert = {folder}/tsa.pem
+certs = {folder}/chain.pem
 signer_key = {folder}/tsa.key
 signer_digest = sha256
 default_policy = 1.2.3.4.1
@@ -25,12 +26,16 @@ _USAGE = "basicConstraints=critical,CA:FALSE\nextendedKeyUsage=critical,timeStam
 
 
 class TimestampAuthority:
-    """`roots`: its root certificate, PEM. `answer`: what it sends instead, made from a query."""
+    """`roots`: its root certificate, PEM. `answer`: what it sends instead, made from a query.
+
+    `chain`: the certificates that it sends along, which OpenSSL keeps in this order.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         folder.mkdir()
         self.roots = folder / "root.pem"
+        self.chain = folder / "chain.pem"
         self.answer: Callable[[bytes], bytes] = self.reply
         self.status = 200
         self._certify()
@@ -63,6 +68,7 @@ class TimestampAuthority:
             "x509 -req -in tsa.csr -CA root.pem -CAkey root.key -CAcreateserial -out tsa.pem"
             " -days 1 -extfile usage"
         )
+        self.chain.write_text(self.roots.read_text())
 
     def _openssl(self, words: str) -> None:
         subprocess.run(

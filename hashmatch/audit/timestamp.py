@@ -50,7 +50,7 @@ def stamp(content: bytes, url: str, roots: Path | None, timeout: float) -> bytes
     assert request.nonce is not None
     answer = _post(url, request.as_bytes(), timeout)
     try:
-        response = decode_timestamp_response(answer)
+        response = decode_timestamp_response(_ordered(answer))
         _check(response, request.nonce, content)
         if trusted is not None:
             verifier = VerifierBuilder(roots=trusted, nonce=request.nonce).build()
@@ -93,6 +93,60 @@ def _post(url: str, body: bytes, timeout: float) -> bytes:
     if response.status != 200:
         raise NoTimestamp(problem=f"it answers with {response.status}")
     return answer
+
+
+def _ordered(answer: bytes) -> bytes:
+    """The same response with its certificates in the order of DER, which rfc3161-client insists on.
+
+    OpenSSL's authorities send the set in any order, as CMS allows; no signature covers it.
+    Raises ValueError for what has no such parts.
+    """
+    status, *token = _parts(_content(answer))
+    if not token:
+        return answer  # refused
+    kind, signed = _parts(_content(token[0]))
+    parts = [
+        _wrap(part[0], b"".join(sorted(_parts(_content(part))))) if part[0] == 0xA0 else part
+        for part in _parts(_content(_content(signed)))
+    ]
+    signed = _wrap(0xA0, _wrap(0x30, b"".join(parts)))
+    return _wrap(0x30, status + _wrap(0x30, kind + signed))
+
+
+def _parts(content: bytes) -> list[bytes]:
+    """The DER elements in a row, whole."""
+    parts = []
+    while content:
+        _, end = _span(content)
+        parts.append(content[:end])
+        content = content[end:]
+    return parts
+
+
+def _content(element: bytes) -> bytes:
+    start, end = _span(element)
+    return element[start:end]
+
+
+def _span(element: bytes) -> tuple[int, int]:
+    """Where an element's content starts and ends."""
+    if len(element) < 2:
+        raise ValueError("an element is cut off")
+    start, size = 2, element[1]
+    if size >= 0x80:
+        start += size - 0x80
+        size = int.from_bytes(element[2:start], "big")
+    if start + size > len(element):
+        raise ValueError("an element is cut off")
+    return start, start + size
+
+
+def _wrap(tag: int, content: bytes) -> bytes:
+    size = len(content)
+    if size < 0x80:
+        return bytes([tag, size]) + content
+    length = size.to_bytes((size.bit_length() + 7) // 8, "big")
+    return bytes([tag, 0x80 + len(length)]) + length + content
 
 
 def _load(roots: Path) -> list[Certificate]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from hashmatch.audit.keys import load_id_key, load_signer
+from hashmatch.audit.signing import Signer
 from hashmatch.clips.opening import open_store
 from hashmatch.config import Settings
 from hashmatch.custody.vault import open_vault
@@ -51,6 +52,7 @@ def examine(load_settings: Callable[[], Settings]) -> Iterator[Finding]:
     yield found.look("decoding", found.decoding)
     yield found.look("sandbox", found.sandbox)
     if found.db is not None:
+        yield found.look("audit log", found.audit_log)
         yield found.look("lists", found.lists)
         yield found.look("canary", found.canary)
 
@@ -110,6 +112,13 @@ class _Patient:
         if missing:
             return f"decoders run apart; this host does not offer: {', '.join(missing)}"
         return f"decoders run apart, held by {len(held)} protections"
+
+    def audit_log(self) -> str:
+        assert self.db is not None
+        signer = Signer.of(self._settings)
+        with self.db.read() as session:
+            signer.check(session)
+        return f"{signer.origin} continues what was signed here"
 
     def lists(self) -> str:
         assert self.db is not None

@@ -10,9 +10,12 @@ import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from unittest import mock
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from hypothesis import given
+from hypothesis import strategies as st
 from rfc3161_client import HashAlgorithm, TimestampRequestBuilder
 from s3_server import Bucket
 from sqlalchemy import select
@@ -22,6 +25,7 @@ from hashmatch.audit.anchors import hand_over, object_name
 from hashmatch.audit.checkpoint import Checkpoint
 from hashmatch.audit.log import append, last_leaves
 from hashmatch.audit.signing import Signer
+from hashmatch.audit.timestamp import NoTimestamp, stamp
 from hashmatch.config import AnchorBucket, Anchors, Settings
 from hashmatch.db.schema import AnchorRow
 from hashmatch.db.session import Database
@@ -135,6 +139,20 @@ def test_openssl_verifies_a_token_that_was_kept(
 
     assert "Verification: OK" in verified(note)
     assert "Verification: OK" not in verified(note + " ")
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+def test_certificates_may_come_in_any_order(
+    sqlite_db: Database, tmp_path: Path, tsa: TimestampAuthority, reverse: bool
+) -> None:
+    other = TimestampAuthority(tmp_path / "other")
+    other.stop()
+    both = sorted([tsa.roots.read_text(), other.roots.read_text()], reverse=reverse)
+    tsa.chain.write_text("".join(both))
+    grow(sqlite_db, tmp_path)
+    problems = handing(sqlite_db, timestamp_url=tsa.url, timestamp_roots=str(tsa.roots))
+    tsa.chain.write_text(tsa.roots.read_text())
+    assert problems == []
 
 
 def test_one_that_fails_is_an_alarm_and_gets_the_next_checkpoint(
@@ -294,6 +312,10 @@ def test_a_token_with_a_turned_bit_is_not_believed(
     [
         (b"", 200, "no time-stamp response"),
         (b"<html>", 200, "no time-stamp response"),
+        (b"0", 200, "no time-stamp response"),
+        (b"0\x80", 200, "no time-stamp response"),
+        (b"0\x85\xff\xff\xff\xff\xff", 200, "no time-stamp response"),
+        (bytes.fromhex("3007300302010030 00"), 200, "no time-stamp response"),
         (bytes.fromhex("30053003020102"), 200, "refused, with status 2"),
         (b"x" * (2 << 20), 200, "too long"),
         (b"", 302, "answers with 302"),
@@ -330,6 +352,18 @@ def test_an_authority_that_hangs_or_is_gone_is_an_alarm_without_its_url(
         problem = alarm(sqlite_db, tmp_path, tsa, timestamp_url=url)
         assert "cannot be asked" in problem
         assert "secret" not in problem
+
+
+@given(
+    st.binary(max_size=60)
+    | st.binary(max_size=60).map(lambda some: b"0" + bytes([len(some)]) + some)
+)
+def test_whatever_an_authority_answers_is_a_token_or_an_error(answer: bytes) -> None:
+    with (
+        mock.patch("hashmatch.audit.timestamp._post", return_value=answer),
+        pytest.raises(NoTimestamp),
+    ):
+        stamp(b"x", "http://tsa.example", None, 1)
 
 
 @pytest.mark.parametrize("content", [None, "", "no certificate"])

@@ -13,6 +13,7 @@ from archive_parts import Archive, SeeingEngine, drawn
 from shard_parts import check_shards
 from sqlalchemy import select
 
+from hashmatch import config
 from hashmatch.audit.signing import LogRolledBack, Signer
 from hashmatch.audit.verification import verify
 from hashmatch.config import Anchors, Settings, Vault
@@ -23,6 +24,7 @@ from hashmatch.db.session import Database
 from hashmatch.errors import CanaryFailed
 from hashmatch.model import Outcome, Verdict
 from hashmatch.pipeline import run as running
+from hashmatch.pipeline.doctor import Finding, examine
 from hashmatch.pipeline.engine import Done
 from hashmatch.pipeline.job import open_job
 from hashmatch.pipeline.plan import Selection
@@ -277,6 +279,13 @@ def test_a_failed_run_hands_its_checkpoint_over_too(archive: Archive) -> None:
     assert alarm.startswith("anchor command: ")
 
 
+def doctor(archive: Archive) -> Finding:
+    """What it says of the log; what comes after is not looked at."""
+    url = f"sqlite:///{archive.db.file}"
+    settings = archive.settings.model_copy(update={"database": config.Database(url=url)})
+    return next(one for one in examine(lambda: settings) if one.what == "audit log")
+
+
 def test_a_run_on_a_restored_database_does_its_work_and_ends_with_20(small: Archive) -> None:
     file = small.db.file
     assert file is not None
@@ -288,7 +297,9 @@ def test_a_run_on_a_restored_database_does_its_work_and_ends_with_20(small: Arch
     small.db.close()
     for suffix in ("-wal", "-shm"):
         file.with_name(file.name + suffix).unlink(missing_ok=True)
+    assert doctor(small).ok
     file.write_bytes(kept)
+    assert (doctor(small).ok, doctor(small).exit_code) == (False, 20)
     with pytest.raises(LogRolledBack) as refused:
         scan(small)
     assert refused.value.exit_code == 20
@@ -299,6 +310,7 @@ def test_a_run_on_a_restored_database_does_its_work_and_ends_with_20(small: Arch
     audit = small.settings.audit.model_copy(update={"origin": "hashmatch.example/log/2"})
     set_to(small, audit=audit)
     assert scan(small).exit_code == 0
+    assert doctor(small).ok
     signer = Signer.of(small.settings)
     with small.db.read() as session:
         assert verify(session, signer.key.public_key()).checkpoints == 2
