@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import itertools
-import json
-import os
 import random
 import shutil
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from custody_parts import CLIP, KEY, Key, Scene, Through, in_folders, keys, needs_age
+from driving import Driver
 from storing import put
 
 from hashmatch.clips.store import (
@@ -35,37 +33,6 @@ from hashmatch.errors import StorageError
 
 __all__ = ["keys"]
 pytestmark = needs_age
-
-
-class Driver:
-    """The process that is killed. See custody_driver."""
-
-    def __init__(self) -> None:
-        program = Path(__file__).with_name("custody_driver.py")
-        self._process = subprocess.Popen(
-            [sys.executable, str(program)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            env={**os.environ, "PYTHONPATH": str(program.parents[2])},
-        )
-
-    def run(self, scene: Scene, home: Path, url: str, kill_at: int) -> int:
-        """0 when it ended by itself before that point, else minus the signal."""
-        request = {
-            "home": str(home),
-            "database": url,
-            "recipients": [key.public for key in scene.keys],
-            "secret": "a secret of the tests, 32 bytes or more",
-            "kill_at": kill_at,
-        }
-        self._process.stdin.write(json.dumps(request) + "\n")
-        self._process.stdin.flush()
-        return json.loads(self._process.stdout.readline())["status"]
-
-    def close(self) -> None:
-        self._process.stdin.close()
-        self._process.wait(10)
 
 
 @pytest.fixture(scope="module")
