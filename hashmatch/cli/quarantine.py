@@ -223,7 +223,13 @@ def _details(session: Session, row: CaseRow) -> dict[str, Any]:
         "run": row.run_id,
         "detected_at": _time(row.detected_at),
         "verified_at": _time(row.verified_at),
+        "withdrawn_at": _time(row.withdrawn_at),
         "removed_at": _time(row.removed_at),
+        "reported_at": _time(row.reported_at),
+        "released_at": _time(row.released_at),
+        "destroyed_at": _time(row.destroyed_at),
+        "holds": _holds(session, row),
+        "steps": _steps(session, row),
         "vault_key": row.vault_key,
         "sealed_size": row.sealed_size,
         "sealed_sha256": row.sealed_sha256,
@@ -232,6 +238,26 @@ def _details(session: Session, row: CaseRow) -> dict[str, Any]:
         "renditions": _renditions(session, row),
         "matches": _matches(session, row),
     }
+
+
+def _holds(session: Session, row: CaseRow) -> list[str]:
+    """The legal holds that are on the case."""
+    from hashmatch.custody.standing import active_holds
+
+    return [f"{hold.id}: {hold.reason}" for hold in active_holds(session, row.id)]
+
+
+def _steps(session: Session, row: CaseRow) -> list[str]:
+    """What was intended, when, and what came of it, oldest first."""
+    from sqlalchemy import select
+
+    from hashmatch.db.schema import CaseStepRow
+
+    query = select(CaseStepRow).where(CaseStepRow.case_id == row.id).order_by(CaseStepRow.id)
+    return [
+        f"{step.step} {_time(step.intended_at)}: {step.result.get('leaf', 'not finished')}"
+        for step in session.scalars(query)
+    ]
 
 
 def _renditions(session: Session, row: CaseRow) -> list[str]:
