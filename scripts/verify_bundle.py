@@ -619,7 +619,9 @@ class Bundle:
         opened = self.openings(leaves)
         if clip not in opened or opened[clip][0] != "clip":
             raise Unproved("which clip it is about is not opened")
-        self.say("Not proved: that the log has no other leaf about these runs, which takes it back.")
+        self.say(
+            "Not proved: that the log has no other leaf about these runs, which takes it back."
+        )
 
     def look(self, clip: str, said: Any, leaves: dict[int, Leaf]) -> set[int]:
         """One run's look at the clip. Returns the leaves that it is told from."""
