@@ -26,6 +26,11 @@ from hashmatch.model import Json
 
 Item = TypeVar("Item")
 
+# What may be a digest of a matched clip, and so a listed hash, is told to nobody: its content, and
+# its version, which is its ETag.
+UNOPENED = ("content", "version")
+TAKEN = ("matched", "review")
+
 AT_ONCE = 500  # numbers or names in one statement
 
 _COMMITMENT = re.compile(rb'"([a-z]+-[a-z2-7]{52})"')
@@ -117,12 +122,12 @@ def of_coverage(session: Session, key: str, day: date) -> Claim:
     if not looks:
         raise _not_signed_yet(sorted(numbers))
     clip = Opening("clip", seen.salt, seen.key)
-    # Of a version that was forgotten there is nothing to open.
-    etags = dict.fromkeys(look.etag for look in looks)
+    taken = {look.etag for look in looks if look.outcome in TAKEN}
     versions = [
         Opening("version", seen.salt, etag)
-        for etag in etags
-        if named("version", seen.salt, etag) != etag
+        for etag in dict.fromkeys(look.etag for look in looks)
+        # Of a version that was forgotten there is nothing to open.
+        if etag not in taken and named("version", seen.salt, etag) != etag
     ]
     proved = sorted({number for look in looks for number in _numbers(look)})
     return Claim(
@@ -168,14 +173,14 @@ def _openings(session: Session, case: str, leaves: Sequence[int]) -> list[Openin
             names.update(name.decode() for name in _COMMITMENT.findall(body))
     found = []
     for given in pieces(sorted(names)):
-        kept = session.scalars(select(OpeningRow).where(OpeningRow.commitment.in_(given)))
+        these = OpeningRow.commitment.in_(given) & OpeningRow.kind.not_in(UNOPENED)
+        kept = session.scalars(select(OpeningRow).where(these))
         found += [Opening(one.kind, one.salt, one.value) for one in kept]
-    clip = session.execute(
-        select(ClipRow.salt, CaseRow.clip_key, CaseRow.etag).join(CaseRow).where(CaseRow.id == case)
-    ).one_or_none()
-    if clip is not None and clip.salt is not None:
-        own = (Opening("clip", clip.salt, clip.clip_key), Opening("version", clip.salt, clip.etag))
-        found += [each for each in own if each.commitment in names]
+    query = select(ClipRow.salt, CaseRow.clip_key).join(CaseRow).where(CaseRow.id == case)
+    clip = session.execute(query).one_or_none()
+    if clip is not None and clip.salt:
+        own = Opening("clip", clip.salt, clip.clip_key)
+        found += [own] if own.commitment in names else []
     return sorted(found, key=lambda each: each.commitment)
 
 

@@ -60,6 +60,7 @@ class Look:
     leaf: int | None
     place: Place | None
     etag: str
+    outcome: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,15 +128,14 @@ def _look(session: Session, run: RunRow, clip: ClipRow) -> Look | None:
     if compared is not None and compared.number == shard:
         lines = _standing(session, compared) | lines
     own = lines.get(clip.id)
-    place = None if own is None else _place(session, run.id, shard, list(lines.values()), own)
-    if etag is None or (leaf is None and place is None):
+    if own is None or etag is None:
         return None
-    of_run = [
-        seq
-        for seq, kind, body in _holding(session, run.id)
-        if kind in RUN_KINDS and body.get("run") == run.id
-    ]
-    return Look(run.id, of_run, leaf, place, etag)
+    place = _place(session, run.id, shard, list(lines.values()), own)
+    if leaf is None and place is None:
+        return None
+    named_so = _holding(session, run.id, RUN_KINDS)
+    of_run = [seq for seq, _, body in named_so if body.get("run") == run.id]
+    return Look(run.id, of_run, leaf, place, etag, parse(own)["outcome"])
 
 
 def _recorded(session: Session, run: str, shard: int) -> dict[int, bytes]:
@@ -199,9 +199,8 @@ def _place(
 ) -> Place | None:
     """None if the shard has no leaf, or these are not the lines that its root was made of."""
     root = coverage.root(lines).hex()
-    for seq, kind, body in _holding(session, root):
-        named = (body.get("run"), body.get("shard"), body.get("root"))
-        if kind in SHARD_KINDS and named == (run, shard, root):
+    for seq, _, body in _holding(session, root, SHARD_KINDS):
+        if (body.get("run"), body.get("shard"), body.get("root")) == (run, shard, root):
             index, path = coverage.prove(lines, own)
             return Place(seq, own, index, len(lines), path)
     return None
@@ -220,8 +219,10 @@ def _when_else(session: Session, clip: ClipRow, day: date) -> str:
     return f"no run that began on {day} (UTC) is on record as having looked at this clip; {when}{more}."
 
 
-def _holding(session: Session, text: str) -> Iterator[tuple[int, str, dict[str, Any]]]:
-    """The leaves whose bytes hold a text, in order: number, kind, body."""
+def _holding(
+    session: Session, text: str, kinds: Sequence[str] | None = None
+) -> Iterator[tuple[int, str, dict[str, Any]]]:
+    """The leaves (of these kinds) whose bytes hold a text, in order: number, kind, body."""
     sought = literal(text.encode())
     place: ColumnElement[int] = (
         func.instr(LeafRow.body, sought)
@@ -229,6 +230,8 @@ def _holding(session: Session, text: str) -> Iterator[tuple[int, str, dict[str, 
         else func.position(sought.op("IN")(LeafRow.body))
     )
     query = select(LeafRow.seq, LeafRow.kind, LeafRow.body).where(place > 0).order_by(LeafRow.seq)
+    if kinds is not None:
+        query = query.where(LeafRow.kind.in_(kinds))
     for seq, kind, body in session.execute(query):
         yield seq, kind, _body(seq, body)
 

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 import click
 
 from hashmatch.cli.app import App, emit_json, json_option, pass_app, tell
-from hashmatch.model import Json
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
     from hashmatch.audit.claims import Claim
+    from hashmatch.model import Json
 
 out_option = click.option(
     "--out",
@@ -61,7 +61,7 @@ def prove_command(
 
     Writes a bundle that scripts/verify_bundle.py checks on any machine: the leaves, their proofs, and
     the newest checkpoint. With --coverage also which lists the clip was compared with, its outcome,
-    and what shows that it is this clip and this version; of other clips nothing.
+    and what shows that it is this clip and, unless it matched, this version; of other clips nothing.
 
     \b
     Examples:

@@ -207,6 +207,8 @@ def test_with_json_stdout_has_one_document_and_nothing_else(hashmatch, scanned):
         ("quarantine", "verify"): (),
         ("audit", "show"): (),
         ("audit", "verify"): (),
+        ("audit", "prove"): (case, "--out", "proof.zip"),
+        ("audit", "export"): ("--case", case, "--out", "case.zip"),
         ("runs", "list"): (),
         ("runs", "show"): (scanned["run"],),
         ("doctor",): (),

@@ -252,6 +252,9 @@ def evidence(tmp_path_factory: pytest.TempPathFactory) -> Evidence:
     for (case,) in evidence.rows("select id from 'case'"):
         evidence.here("quarantine", "show", str(case))
         evidence.here("quarantine", "show", str(case), "--json")
+        evidence.here("audit", "prove", str(case))
+        evidence.here("audit", "export", "--case", str(case), "--json")
+    evidence.here("audit", "export", "--from", "2020-01-01", "--to", "2199-12-31")
 
     own = reference(drawn[OWN_ID])[3][2]
     evidence.here("review", "show", own, code=26)
@@ -373,6 +376,14 @@ def test_no_hash_is_in_the_metrics_or_in_a_leaf(evidence: Evidence) -> None:
     assert not leaks(evidence.metrics, evidence.secrets)
     for leaf in evidence.leaves:
         assert not leaks(json.dumps(leaf), evidence.secrets), leaf
+
+
+def test_no_hash_is_in_a_bundle(evidence: Evidence) -> None:
+    bundles = list(evidence.hashmatch.home.glob("*.zip"))
+    assert len(bundles) == 2 * len(evidence.rows("select id from 'case'")) + 1
+    for bundle in bundles:
+        # As text: what is not compressed is there as it is.
+        assert not leaks(bundle.read_bytes().decode("latin-1"), evidence.secrets), bundle
 
 
 def test_logs_metrics_and_leaves_name_no_clip(evidence: Evidence) -> None:

@@ -275,3 +275,15 @@ def test_each_command_takes_its_role(run: Run, home: Path, night: str, command: 
     assert done.exit_code == 25
     assert "auditor" in done.stderr
     assert not list(home.glob("*.zip"))
+
+
+def test_verify_compares_the_database_with_the_log(run: Run, home: Path, night: str) -> None:
+    assert "The database says what it says" in run("verify").stdout
+    db = Database.connect("sqlite:///hashmatch.db", home)
+    with db.write() as session:
+        session.execute(text("UPDATE \"case\" SET state = 'released'"))
+    db.close()
+    done = run("verify")
+    assert done.exit_code == 20
+    assert done.stdout == ""
+    assert f"{night} is released by its row, and" in done.stderr

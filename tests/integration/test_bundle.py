@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import zipfile
@@ -15,7 +16,8 @@ from sqlalchemy import select, text, update
 from hashmatch.audit import claims
 from hashmatch.audit.bundle import Exported, export
 from hashmatch.audit.claims import Claim
-from hashmatch.audit.commitments import forget
+from hashmatch.audit.commitments import commit, forget
+from hashmatch.audit.log import append
 from hashmatch.audit.newfile import OutputRefused, new_file
 from hashmatch.audit.selection import NothingToProve
 from hashmatch.audit.verification import verify
@@ -67,6 +69,25 @@ def test_all_of_a_case_is_proved_on_another_machine(night: Night, tmp_path: Path
     assert f"is the clip {KEY_OF_CASE}" in said
     assert "VERIFIED under the key that you named" in said
     assert "clip 4" not in said
+
+
+def test_what_may_be_a_listed_hash_is_not_opened(night: Night, tmp_path: Path) -> None:
+    """The content of a matched clip, and its ETag, which may be its MD5."""
+    case, sha256 = case_of(night), hashlib.sha256(b"clip").hexdigest()
+    with night.db.write() as session:
+        clip = session.scalars(select(ClipRow).where(ClipRow.key == KEY_OF_CASE)).one()
+        md5 = clip.etag.strip('"')
+        content = commit(session, "content", sha256, subject=case)
+        append(session, "case-verified", {"case": case, "content": content}, night.tick())
+    night.sign()
+    made(night, tmp_path / "case.zip", "of_case", case, openings=True)
+    made(night, tmp_path / "coverage.zip", "of_coverage", KEY_OF_CASE, DAY)
+    for name in ("case.zip", "coverage.zip"):
+        said = verify_elsewhere(tmp_path / name, "--key", VERIFIER).stdout
+        assert f"is the clip {KEY_OF_CASE}" in said
+        written = (tmp_path / name).read_bytes()
+        assert sha256.encode() not in written
+        assert md5.encode() not in written
 
 
 def test_a_proof_of_a_case_opens_nothing(night: Night, tmp_path: Path) -> None:
