@@ -179,6 +179,11 @@ class Scene:
     def kinds(self) -> list[str]:
         return [kind for kind, _ in self.leaves()]
 
+    def way(self) -> list[str]:
+        """The leaves that say how far the case came, without what was intended."""
+        beside = ("case-intends", "case-keyed")
+        return [kind for kind in self.kinds() if kind.startswith("case-") and kind not in beside]
+
     def original(self, key: str = KEY) -> bytes | None:
         """What is in clip storage under the clip's key."""
         return _content(self.clips, key)
@@ -197,6 +202,11 @@ class Scene:
         """Every object of the vault but a folder store's unnamed ones, which a kill may leave."""
         keys = sorted(found.key for found in self.vault.list())
         return [key for key in keys if not key.endswith(".partial")]
+
+    def sealed_clips(self) -> list[str]:
+        """The objects of the vault that hold a clip."""
+        beside = (".key.age", ".manifest.age")
+        return [place for place in self.vault_keys() if not place.endswith(beside)]
 
     def places(self) -> list[str]:
         """The three objects that a verified case has in the vault."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
+import os
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -69,19 +71,65 @@ def test_a_private_key_in_the_settings_is_refused_and_not_repeated(tmp_path, key
     assert "replace that key" in refused.value.remedy
 
 
-def test_the_code_has_no_way_to_open_anything():
-    """pyrage is imported in one place, and of it only what seals is used."""
-    used: set[str] = set()
+def test_nothing_that_a_scan_loads_can_open_anything():
+    """What unseals is in modules of its own, and no run has them in its memory."""
+    loads = (
+        "import sys, hashmatch.cli.scan, hashmatch.custody.case\n"
+        "import hashmatch.pipeline.nightly, hashmatch.pipeline.run, hashmatch.pipeline.worker\n"
+        "names = ('unseal', 'opening', 'release', 'rewrapping')\n"
+        "print([n for n in names if f'hashmatch.custody.{n}' in sys.modules])"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", loads],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "PYTHONPATH": str(PACKAGE.parent)},
+    )
+    assert ended.stdout.strip() == "[]"
+
+
+def test_what_seals_has_no_way_to_open_and_only_what_unseals_has():
+    """pyrage is imported in two places, and of it only what each of them is for is used."""
+    used: dict[str, set[str]] = {}
     for file in PACKAGE.rglob("*.py"):
+        names = set()
         for node in ast.walk(ast.parse(file.read_text())):
             if isinstance(node, ast.Import | ast.ImportFrom) and "pyrage" in ast.unparse(node):
-                assert file == PACKAGE / "custody" / "seal.py"
                 assert ast.unparse(node) == "import pyrage"
+                used[str(file.relative_to(PACKAGE))] = names
             if isinstance(node, ast.Attribute) and ast.unparse(node).startswith("pyrage."):
-                used.add(ast.unparse(node))
-    used = {name for name in used if not any(other.startswith(f"{name}.") for other in used)}
-    assert used == {
+                names.add(ast.unparse(node))
+    assert set(used) == {"custody/seal.py", "custody/unseal.py"}
+    seals = used["custody/seal.py"]
+    assert {name for name in seals if not any(each.startswith(f"{name}.") for each in seals)} == {
+        "pyrage.EncryptError",
         "pyrage.RecipientError",
+        "pyrage.encrypt",
         "pyrage.encrypt_io",
+        # A case's own key is made here, and its private half sealed before anything is kept.
+        "pyrage.x25519.Identity.generate",
         "pyrage.x25519.Recipient.from_str",
+    }
+
+
+def test_no_scan_reaches_what_opens_even_while_it_runs():
+    """Imports inside functions too: only commands of custodians have them."""
+    opening = {"unseal", "opening", "release", "rewrapping"}
+    importers = set()
+    for file in PACKAGE.rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.ImportFrom) and node.module:
+                names = [f"{node.module}.{alias.name}" for alias in node.names] + [node.module]
+            elif isinstance(node, ast.Import):
+                names = [alias.name for alias in node.names]
+            else:
+                continue
+            if any(name.removeprefix("hashmatch.custody.") in opening for name in names):
+                importers.add(str(file.relative_to(PACKAGE)))
+    assert importers == {
+        "cli/opening.py",
+        "custody/opening.py",
+        "custody/release.py",
+        "custody/rewrapping.py",
     }

@@ -9,20 +9,23 @@ from custody_parts import (
     CLIP,
     KEY,
     MATCH,
-    NAMES,
     Scene,
     Through,
     in_folders,
     keys,
     needs_age,
+    opened_with,
     sha256,
 )
+from custody_parts import opened as age_opened
 from storing import put
 
+from hashmatch.audit.commitments import commitment, opened
 from hashmatch.clips.opening import open_store
 from hashmatch.clips.store_folder import FolderStore
 from hashmatch.custody.case import Progress
 from hashmatch.custody.record import NoSuchCase, State
+from hashmatch.custody.vault import key_name
 
 __all__ = ["keys"]
 pytestmark = needs_age
@@ -38,22 +41,42 @@ def test_a_matched_clip_ends_in_the_vault_and_nowhere_else(tmp_path, db, keys):
     assert scene.custody().advance(scene.case) == Progress(scene.case, State.REMOVED, None)
     assert scene.original() is None
     assert scene.recovered() == [CLIP, CLIP]
-    assert scene.vault_keys() == [f"{scene.case[5:7]}/{scene.case}.age"]
-    assert scene.kinds() == ["case-detected", "case-sealed", "case-verified", "case-removed"]
+    folder = scene.case[5:7]
+    parts = (".age", ".key.age", ".manifest.age")
+    assert scene.vault_keys() == sorted(f"{folder}/{scene.case}{part}" for part in parts)
+    assert scene.kinds() == [
+        "case-detected",
+        "case-intends",
+        "case-keyed",
+        "case-sealed",
+        "case-intends",
+        "case-verified",
+        "case-intends",
+        "platform-asked",
+        "platform-answered",
+        "case-withdrawn",
+        "case-intends",
+        "case-removed",
+    ]
+    said = scene.manifest()
+    assert said["clip"]["key"] == KEY
+    assert said["sealed"]["sha256"] == scene.row.sealed_sha256
+    assert said["leaf"]["seq"] == 3
     row = scene.row
     assert row.sealed_sha256 == sha256(scene.sealed())
     assert row.sealed_size == len(scene.sealed())
-    assert row.detected_at <= row.verified_at <= row.removed_at
+    assert row.detected_at <= row.verified_at <= row.withdrawn_at <= row.removed_at
 
 
-def test_the_log_names_the_clip_by_keyed_names_only(scene):
+def test_the_log_names_the_clip_by_commitments_only(scene):
     scene.custody().advance(scene.case)
     text = repr(scene.leaves())
     for secret in (KEY, "somebody", sha256(CLIP), scene.row.etag):
         assert secret not in text
     detected = scene.leaves()[0][1]
-    assert detected["clip"] == NAMES.clip(KEY)
-    assert detected["content"] == NAMES.content(sha256(CLIP))
+    assert detected["clip"] == commitment("clip", scene.clip.salt, KEY)
+    with scene.db.read() as session:
+        assert opened(session, detected["content"]) == sha256(CLIP)
     assert detected["matches"] == [
         {
             "list": MATCH.list,
@@ -81,7 +104,8 @@ def test_a_version_that_matches_again_has_one_case(scene):
             at=scene.row.detected_at,
         )
     assert again == first
-    assert scene.kinds() == ["case-detected"]
+    assert scene.way() == ["case-detected"]
+    assert scene.open_steps() == ["seal"]
 
 
 def test_resume_takes_on_every_unfinished_case_and_no_finished_one(tmp_path, sqlite_db, keys):
@@ -113,7 +137,7 @@ def test_a_clip_that_vanished_before_it_was_sealed_is_on_record_as_lost(scene):
     assert "gone" in progress.problem
     assert KEY not in progress.problem
     assert scene.leaves()[-1] == ("case-lost", {"case": scene.case, "original": "gone"})
-    assert scene.vault_keys() == []
+    assert scene.sealed_clips() == []
 
 
 def test_a_clip_that_the_platform_replaced_before_it_was_sealed_is_not_touched(scene):
@@ -121,7 +145,7 @@ def test_a_clip_that_the_platform_replaced_before_it_was_sealed_is_not_touched(s
     progress = scene.custody().advance(scene.case)
     assert progress.state is State.LOST
     assert scene.original() == b"a newer version"
-    assert scene.vault_keys() == []
+    assert scene.sealed_clips() == []
 
 
 def test_a_version_put_there_after_the_sealing_is_not_removed(scene):
@@ -144,7 +168,7 @@ def test_other_bytes_under_the_same_etag_are_not_sealed_and_looked_at_again(scen
 
     progress = scene.custody(clips=OtherBytes(scene.clips)).advance(scene.case)
     assert progress.state is State.LOST
-    assert scene.vault_keys() == []
+    assert scene.sealed_clips() == []
     assert scene.original() == CLIP
     assert scene.clip.scanned_etag is None
 
@@ -231,15 +255,20 @@ class TestReupload:
         assert scene.custody().advance(case).state is State.REMOVED
         assert scene.original() is None
         assert scene.sealed() == sealed
-        assert scene.kinds()[4:] == ["case-reopened", "case-verified", "case-removed"]
+        assert scene.way()[5:] == ["case-reopened", "case-withdrawn", "case-removed"]
+        assert scene.kinds().count("platform-asked") == 2
 
     def test_other_content_under_the_name_of_an_ended_case_overwrites_nothing(self, scene):
         scene.custody().advance(scene.case)
         first_key, first = scene.row.vault_key, scene.sealed()
+        first_secret = scene.case_key(scene.keys[0])
         self.again(scene, b"another clip that matches")
         assert scene.custody().advance(scene.case).state is State.REMOVED
         assert scene.recovered() == [b"another clip that matches"] * 2
         assert b"".join(scene.vault.read(first_key)) == first
+        paper = b"".join(scene.vault.read(key_name(first_key)))
+        assert [age_opened(paper, key).decode() for key in scene.keys] == [first_secret] * 2
+        assert opened_with(first, first_secret) == CLIP
         reopened = dict(scene.leaves())["case-reopened"]
         assert (reopened["was"], reopened["kept"]) == ("removed", first_key)
 

@@ -140,10 +140,44 @@ def test_verify_finds_whole_objects_whole_and_says_so_on_the_record(scene, opera
     [finding] = operator.reads("verify")
     assert (finding["case"], finding["condition"]) == (scene.case, "whole")
     assert finding["size"] == len(scene.sealed())
-    assert scene.leaves()[-1] == ("vault-verified", {"case": scene.case, "found": "whole"})
+    assert scene.leaves()[-1] == (
+        "vault-verified",
+        {"case": scene.case, "found": "whole", "parts": []},
+    )
     result = operator.types("verify", scene.case)
     assert result.exit_code == 0
     assert "1 of 1 sealed objects are whole" in result.stderr
+
+
+def test_a_sealed_object_swapped_with_anothers_is_found(tmp_path, sqlite_db, keys, operator):
+    scene = in_folders(tmp_path, sqlite_db, keys)
+    files = []
+    for number in range(2):
+        scene.begin(key=f"clip-{number}.mp4")
+        scene.custody().advance(scene.case)
+        files.append(path_of(scene, tmp_path))
+    one, other = (file.read_bytes() for file in files)
+    files[0].write_bytes(other)
+    files[1].write_bytes(one)
+    result = operator.types("verify", "--json")
+    assert isinstance(result.exception, VaultDamaged)
+    found = json.loads(result.stdout)
+    assert [each["condition"] for each in found] == ["damaged", "damaged"]
+
+
+@pytest.mark.parametrize(("share", "looked_at"), [("1%", 1), ("50%", 2), ("100%", 3)])
+def test_a_sample_is_looked_at(tmp_path, sqlite_db, keys, operator, share, looked_at):
+    scene = in_folders(tmp_path, sqlite_db, keys)
+    for number in range(3):
+        scene.begin(key=f"clip-{number}.mp4")
+        scene.custody().advance(scene.case)
+    assert len(operator.reads("verify", "--sample", share)) == looked_at
+    assert len(operator.reads("verify", "--all")) == 3
+
+
+@pytest.mark.parametrize("share", ["0%", "101%", "-1", "many", ""])
+def test_a_share_that_is_none_is_a_usage_error(operator, share):
+    assert operator.types("verify", "--sample", share).exit_code == 2
 
 
 def test_verify_needs_no_recipients_and_no_private_key(scene, operator):
@@ -163,16 +197,22 @@ def test_verify_needs_no_recipients_and_no_private_key(scene, operator):
         lambda file: file.write_bytes(file.read_bytes()[:-1] + b"\x77"),
     ],
 )
-def test_verify_finds_every_kind_of_damage(tmp_path, scene, operator, damage):
+@pytest.mark.parametrize("part", ["clip", "key", "manifest"])
+def test_verify_finds_every_kind_of_damage(tmp_path, scene, operator, part, damage):
     scene.custody().advance(scene.case)
     file = path_of(scene, tmp_path)
+    if part != "clip":
+        file = file.with_suffix(f".{part}.age")
     damage(file)
     result = operator.types("verify", "--json")
     assert isinstance(result.exception, VaultDamaged)
     assert result.exception.exit_code == 21
     expected = "damaged" if file.exists() else "missing"
     assert json.loads(result.stdout)[0]["condition"] == expected
-    assert scene.leaves()[-1] == ("vault-verified", {"case": scene.case, "found": expected})
+    assert scene.leaves()[-1] == (
+        "vault-verified",
+        {"case": scene.case, "found": expected, "parts": [part]},
+    )
 
 
 def test_one_damaged_object_does_not_keep_others_from_being_looked_at(
@@ -215,7 +255,7 @@ def test_a_case_that_is_sealed_again_meanwhile_is_not_called_damaged(scene, oper
     def resealing(store, key):
         found = real(store, key)
         if not looks:
-            receipt = custody.vault.seal(key, [CLIP], sha256=sha256(CLIP))
+            receipt = custody.vault.seal(key, [CLIP], scene.row.case_key, sha256=sha256(CLIP))
             with scene.db.write() as session:
                 row = session.merge(scene.row)
                 row.sealed_size, row.sealed_sha256 = receipt.sealed

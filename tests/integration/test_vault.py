@@ -8,11 +8,13 @@ from pathlib import Path
 import pyrage
 import pytest
 from custody_parts import Through, sha256
+from storing import put
 
 from hashmatch.clips.store import StorageUnavailable
 from hashmatch.clips.store_folder import FolderStore
 from hashmatch.config import Settings, Storage
-from hashmatch.custody.seal import BadRecipient, Measure, parse_recipients
+from hashmatch.custody.agestream import Measure
+from hashmatch.custody.seal import BadRecipient, new_case_key, parse_recipients
 from hashmatch.custody.vault import (
     Vault,
     VaultFailed,
@@ -24,6 +26,8 @@ from hashmatch.custody.vault import (
 IDENTITIES = [pyrage.x25519.Identity.generate() for _ in range(2)]
 PUBLIC = [str(identity.to_public()) for identity in IDENTITIES]
 CLIP = b"some frames " * 60_000
+CASE_KEY = new_case_key()
+IDENTITY = pyrage.x25519.Identity.from_str(CASE_KEY.private)
 KEY = "ab/case-abcdefghijklmnop.age"
 
 
@@ -43,16 +47,43 @@ def stored(tmp_path) -> bytes:
 
 
 def test_the_receipt_is_of_what_is_on_the_disk(tmp_path, vault):
-    receipt = vault.seal(KEY, [CLIP[:1000], CLIP[1000:]], sha256=sha256(CLIP))
+    receipt = vault.seal(KEY, [CLIP[:1000], CLIP[1000:]], CASE_KEY.public, sha256=sha256(CLIP))
     assert receipt.content == Measure(len(CLIP), sha256(CLIP))
     assert receipt.sealed == Measure(len(stored(tmp_path)), sha256(stored(tmp_path)))
     assert vault.read_back(KEY) == receipt.sealed
-    assert pyrage.decrypt(stored(tmp_path), IDENTITIES[1:]) == CLIP
+    assert pyrage.decrypt(stored(tmp_path), [IDENTITY]) == CLIP
 
 
 def test_nothing_of_the_clip_is_readable_in_the_vault(tmp_path, vault):
-    vault.seal(KEY, [CLIP], sha256=sha256(CLIP))
+    vault.seal(KEY, [CLIP], CASE_KEY.public, sha256=sha256(CLIP))
     assert b"some frames" not in stored(tmp_path)
+
+
+def test_a_sealed_paper_is_opened_by_each_custodian_and_nobody_else(tmp_path, vault):
+    sent = vault.seal_paper(KEY, b"a case's key", vault.recipients)
+    assert vault.read_back(KEY) == sent
+    for identity in IDENTITIES:
+        assert pyrage.decrypt(stored(tmp_path), [identity]) == b"a case's key"
+    with pytest.raises(pyrage.DecryptError):
+        pyrage.decrypt(stored(tmp_path), [IDENTITY])
+
+
+def test_of_two_writers_at_once_one_hears_of_the_other(store):
+    class Overtaken(Through):
+        def write(self, key, chunks, *, over=None):
+            put(self.store, key, [b"another's"])
+            return self.store.write(key, chunks, over=over)
+
+    with pytest.raises(VaultFailed):
+        Vault(Overtaken(store), parse_recipients(PUBLIC)).put(KEY, b"ours")
+    assert b"".join(store.read(KEY)) == b"another's"
+
+
+def test_what_is_erased_is_gone_and_was_there_or_not(vault):
+    vault.put(KEY, b"sealed")
+    assert vault.erase(KEY)
+    assert vault.read_back(KEY) is None
+    assert not vault.erase(KEY)
 
 
 def test_an_object_that_is_not_there_is_none_and_not_an_error(vault):
@@ -69,10 +100,10 @@ def test_what_goes_wrong_on_the_clips_side_comes_out_as_it_is(tmp_path, vault, e
         yield CLIP
         raise error
 
-    vault.seal(KEY, [b"an earlier attempt"], sha256=sha256(b"an earlier attempt"))
+    vault.seal(KEY, [b"an earlier attempt"], CASE_KEY.public, sha256=sha256(b"an earlier attempt"))
     before = stored(tmp_path)
     with pytest.raises(type(error)) as caught:
-        vault.seal(KEY, chunks(), sha256=sha256(CLIP))
+        vault.seal(KEY, chunks(), CASE_KEY.public, sha256=sha256(CLIP))
     assert caught.value is error
     assert stored(tmp_path) == before
 
@@ -90,7 +121,9 @@ def test_a_store_that_hides_the_clips_error_behind_its_own_does_not_hide_it_here
         raise RuntimeError("the clip changed")
 
     with pytest.raises(RuntimeError, match="the clip changed"):
-        Vault(Hiding(store), parse_recipients(PUBLIC)).seal(KEY, chunks(), sha256=sha256(CLIP))
+        Vault(Hiding(store), parse_recipients(PUBLIC)).seal(
+            KEY, chunks(), CASE_KEY.public, sha256=sha256(CLIP)
+        )
 
 
 def test_a_store_that_counts_other_bytes_is_not_believed(store):
@@ -100,7 +133,9 @@ def test_a_store_that_counts_other_bytes_is_not_believed(store):
             return replace_size(info, info.size - 1)
 
     with pytest.raises(VaultFailed, match="were stored"):
-        Vault(Miscounting(store), parse_recipients(PUBLIC)).seal(KEY, [CLIP], sha256=sha256(CLIP))
+        Vault(Miscounting(store), parse_recipients(PUBLIC)).seal(
+            KEY, [CLIP], CASE_KEY.public, sha256=sha256(CLIP)
+        )
 
 
 def replace_size(info, size):
@@ -108,7 +143,7 @@ def replace_size(info, size):
 
 
 def test_a_leftover_is_whole_or_it_is_none(tmp_path, vault):
-    receipt = vault.seal(KEY, [CLIP], sha256=sha256(CLIP))
+    receipt = vault.seal(KEY, [CLIP], CASE_KEY.public, sha256=sha256(CLIP))
     assert vault.leftover(KEY, len(CLIP)) == receipt.sealed
     assert vault.leftover(KEY, len(CLIP) + 1) is None
     (tmp_path / "vault" / KEY).write_bytes(stored(tmp_path)[:-1])
