@@ -75,6 +75,8 @@ def _check(response: TimeStampResponse, nonce: int, content: bytes) -> None:
 
 def _post(url: str, body: bytes, timeout: float) -> bytes:
     """No error says the url: it may hold a password."""
+    if not url.startswith(("https://", "http://")):
+        raise NoTimestamp(problem="its url begins neither with https:// nor with http://")
     until = time.monotonic() + timeout
     headers = {"Content-Type": "application/timestamp-query"}
     answer = b""

@@ -168,6 +168,9 @@ def test_all_that_is_wrong_is_said_at_once(given):
         ("lists", "max_rejected", 2),
         ("lists", "max_age_days", 0),
         ("report", "log_format", "xml"),
+        ("audit", "origin", ""),
+        ("audit", "origin", "two words"),
+        ("audit", "origin", "a+b"),
     ],
 )
 def test_a_value_that_cannot_be_is_refused_with_its_settings_name(given, section, key, value):
