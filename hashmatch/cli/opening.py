@@ -161,7 +161,13 @@ def key_command(app: App, case: str) -> None:
 
 @click.command("rewrap")
 @click.argument("cases", metavar="[CASE]...", nargs=-1)
-@click.option("--identity", required=True, type=click.Path(path_type=Path), metavar="FILE")
+@click.option(
+    "--identity",
+    required=True,
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="A private age key that opens the cases now. Never on a host that scans.",
+)
 @pass_app
 def rewrap_command(app: App, cases: tuple[str, ...], identity: Path) -> None:
     """Seal the keys of cases for the custodians that the settings name now, and for nobody else.

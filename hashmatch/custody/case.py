@@ -206,7 +206,7 @@ class Custody:
                 return Progress(stuck.id, stuck.state, stuck.problem)
 
     def _seal(self, case: Case, *, last: bool) -> None:
-        if case.case_key is None:
+        if case.case_key is None or not self._key_is_whole(case):
             self._make_key(case)
             return
         try:
@@ -224,6 +224,18 @@ class Custody:
         else:
             self._sealed(case, receipt.sealed, {})
 
+    def _key_is_whole(self, case: Case) -> bool:
+        """Of a case that was sealed before: one bad read is no reason to give up its key.
+
+        A key is given up only while the original is there, and then nothing counts any more that was
+        sealed to it. Raises SealedCopyLost where the original is gone.
+        """
+        if case.sealed is None or self.vault.read_back(key_name(case.vault_key)) == case.key:
+            return True
+        if not self._original_is_there(case):
+            raise SealedCopyLost
+        return False
+
     def _make_key(self, case: Case) -> None:
         """Give the case a key: its private half into the vault, its public half on record.
 
@@ -240,7 +252,14 @@ class Custody:
             "for": key.public,
             "recipients": list(self.vault.recipients.keys),
         }
-        columns = {"case_key": key.public, "key_size": sent.size, "key_sha256": sent.sha256}
+        columns: dict[str, Any] = {
+            "case_key": key.public,
+            "key_size": sent.size,
+            "key_sha256": sent.sha256,
+            # What was sealed to an earlier key is no copy any more.
+            "sealed_size": None,
+            "sealed_sha256": None,
+        }
         with self.db.write() as session:
             record.note(session, case, "case-keyed", body, datetime.now(UTC), **columns)
 
@@ -325,8 +344,7 @@ class Custody:
             self._move(case, State.SEALED, "case-damaged", body)
             raise SealedCopyLost
         problem = "the sealed copy read back was not what was sealed"
-        lost_key = {"case_key": None} if "key" in damaged else {}
-        self._move(case, State.DETECTED, "case-damaged", body, problem=problem, **lost_key)
+        self._move(case, State.DETECTED, "case-damaged", body, problem=problem)
         return False
 
     def _message(self, session: Session, case: Case, at: datetime) -> str:

@@ -205,6 +205,8 @@ def test_with_json_stdout_has_one_document_and_nothing_else(hashmatch, scanned):
         ("quarantine", "list"): (),
         ("quarantine", "show"): (case,),
         ("quarantine", "verify"): (),
+        ("quarantine", "due"): (),
+        ("quarantine", "requests"): (),
         ("audit", "show"): (),
         ("audit", "verify"): (),
         ("audit", "prove"): (case, "--out", "proof.zip"),
