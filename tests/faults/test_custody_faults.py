@@ -400,3 +400,40 @@ def test_a_full_disk_keeps_the_original_and_space_lets_it_go_on(fresh, small_dis
     subprocess.run(["mount", "-o", "remount,size=4m", str(small_disk)], check=True)
     assert [found.state for found in scene.custody().resume()] == [State.REMOVED]
     scene.assert_taken()
+
+
+class ReadsTheKeyWronglyOnce(Through):
+    """A vault that gives back another key, once, after the clip was sealed to the right one."""
+
+    lies = 1
+
+    def read(self, key, etag=None):
+        data = b"".join(self.store.read(key, etag))
+        sealed = any(not found.key.endswith(".key.age") for found in self.store.list())
+        if key.endswith(".key.age") and sealed and self.lies:
+            self.lies = 0
+            data = data[:-1]
+        yield data
+
+
+def test_one_bad_read_of_a_key_never_leaves_a_copy_that_nobody_opens(fresh):
+    scene = next(fresh)
+    denied = ObjectDenied(url="s3://clips/", key="k", problem="HTTP 403")
+    # Read once to be sealed, looked at once because the copy seemed damaged, then out of reach.
+    clips = Failing(scene.clips, denied, 3, "before")
+    scene.custody(clips=clips, vault=ReadsTheKeyWronglyOnce(scene.vault)).advance(scene.case)
+    assert "case-damaged" in scene.kinds()
+    scene.clips.delete(KEY, scene.row.etag)
+    list(scene.custody().resume())
+    assert scene.row.state == "removed"
+    assert scene.recovered() == [CLIP, CLIP]
+
+
+def test_a_key_that_is_damaged_for_good_is_made_anew_while_the_original_is_there(fresh):
+    scene = next(fresh)
+    denied = ObjectDenied(url="s3://clips/", key="k", problem="HTTP 403")
+    no_deletion = Failing(scene.clips, denied, 2, "before")
+    assert scene.custody(clips=no_deletion).advance(scene.case).state is State.WITHDRAWN
+    put(scene.vault, scene.row.vault_key.replace(".age", ".key.age"), [b"damaged"])
+    list(scene.custody().resume())
+    scene.assert_taken()
