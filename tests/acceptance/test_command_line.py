@@ -18,6 +18,7 @@ from drawn import write_clip
 from installation import HASHMATCH, ROOT, Installation, vpdq_lines
 from sqlalchemy import select
 
+from hashmatch.audit import log
 from hashmatch.cli.main import COMMANDS, cli
 from hashmatch.db.schema import ClipRow, ReviewRow
 from hashmatch.db.session import Database
@@ -196,6 +197,7 @@ def test_with_json_stdout_has_one_document_and_nothing_else(hashmatch, scanned):
         clip, at = session.scalars(select(ClipRow)).first(), datetime.now(UTC)
         row = {"clip_id": clip.id, "etag": "e", "run_id": scanned["run"], "opened_at": at}
         session.add(ReviewRow(id="review-x", **row))
+        log.append(session, "review-opened", {"review": "review-x"}, at)
     asked = {
         ("lists", "list"): (),
         ("lists", "show"): ("partner",),
