@@ -22,6 +22,7 @@ from hashmatch.audit.verification import verify
 from hashmatch.clips.store import ObjectNotFound, Store
 from hashmatch.clips.store_folder import FolderStore
 from hashmatch.config import People
+from hashmatch.custody import record
 from hashmatch.custody.case import Custody
 from hashmatch.custody.platform import Platform
 from hashmatch.custody.reply import Nothing
@@ -112,7 +113,6 @@ class Scene:
             clips or self.clips,
             sealed,
             self.platform or Platform(self.db, Nothing(), 0),
-            NAMES,
             TERMS,
             "hashmatch 0",
         )
@@ -143,13 +143,16 @@ class Scene:
             clip.etag = clip.scanned_etag = info.etag
             clip.size, clip.outcome = info.size, "matched"
             session.flush()
-            self.case = self.custody().open_case(
+            self.case = record.open_case(
                 session,
+                NAMES,
                 run_id="run-1",
                 clip=clip,
                 sha256=sha256(content),
                 size=info.size,
                 matches=[MATCH],
+                siblings=(),
+                software="hashmatch 0",
                 at=now(),
             )
         return self

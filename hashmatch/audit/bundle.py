@@ -27,7 +27,7 @@ from sqlalchemy.orm import Session
 
 from hashmatch.audit.checkpoint import Checkpoint, CheckpointError, open_note, split, verifier_key
 from hashmatch.audit.claims import Claim, Opening, pieces
-from hashmatch.audit.commitments import commit
+from hashmatch.audit.commitments import commit_person
 from hashmatch.audit.log import append
 from hashmatch.audit.merkle import leaf_hash
 from hashmatch.audit.newfile import new_file, sync
@@ -86,7 +86,7 @@ def export(
                 "leaves": len(claim.leaves),
                 "size": claim.size,
                 "sha256": done.sha256,
-                "by": commit(session, "person", by, subject="person"),
+                "by": commit_person(session, by),
             }
             append(session, "audit-exported", body, at)
     return done

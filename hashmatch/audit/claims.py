@@ -19,8 +19,8 @@ from typing import TypeVar
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from hashmatch.audit.commitments import commitment
-from hashmatch.audit.selection import Look, NothingToProve, about_case, in_period, looks_at, named
+from hashmatch.audit.commitments import commitment, named
+from hashmatch.audit.selection import Look, NothingToProve, about_case, in_period, looks_at
 from hashmatch.db.schema import CaseRow, CheckpointRow, ClipRow, LeafRow, OpeningRow
 from hashmatch.model import Json
 

@@ -66,29 +66,26 @@ def commit_person(session: Session, name: str) -> str:
     return commit(session, "person", name, subject="person")
 
 
-def named(kind: str, salt: bytes, value: str) -> str:
-    """The commitment to a clip's key or ETag; of a clip that was forgotten, what stands for it."""
-    return value if salt == _CLOSED else commitment(kind, salt, value)
+def named(kind: str, salt: bytes | None, value: str) -> str:
+    """What leaves call a clip (by its key) or a version of it (by its ETag).
+
+    Of what was forgotten, its commitment stands in the place of the value. Empty where there is no
+    salt yet, so that no leaf can have named it.
+    """
+    # A key is whatever somebody uploads: only its salt says that it was closed.
+    if salt == _CLOSED or (kind == "version" and _VERSION.fullmatch(value)):
+        return value
+    return commitment(kind, salt, value) if salt else ""
 
 
 def commit_clip(session: Session, clip: ClipRow) -> str:
-    """The commitment by which leaves name a clip; its salt is made at first use.
-
-    A clip that was forgotten has it for its key.
-    """
-    if clip.salt == _CLOSED:
-        return clip.key
-    return commitment("clip", _salt(session, clip), clip.key)
+    """The commitment by which leaves name a clip; its salt is made at first use."""
+    return named("clip", _salt(session, clip), clip.key)
 
 
 def commit_version(session: Session, clip: ClipRow, etag: str) -> str:
-    """To an ETag of a clip, which may be a digest of its bytes, under the same salt.
-
-    etag: or the commitment itself, which stands where a version was forgotten.
-    """
-    if _VERSION.fullmatch(etag):
-        return etag
-    return commitment("version", _salt(session, clip), etag)
+    """To an ETag of a clip, which may be a digest of its bytes, under the same salt."""
+    return named("version", _salt(session, clip), etag)
 
 
 def close_clip(session: Session, clip: ClipRow) -> None:

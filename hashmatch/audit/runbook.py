@@ -11,8 +11,9 @@ from sqlalchemy.engine import Row
 from sqlalchemy.orm import Session
 
 from hashmatch.audit.books import Body, Book, DatabaseDiffers, compare, missing, unheard_of
+from hashmatch.audit.commitments import named
 from hashmatch.audit.merkle import leaf_hash, root_of
-from hashmatch.audit.selection import line_of, named
+from hashmatch.audit.selection import line_of
 from hashmatch.db.schema import ClipRow, ReviewRow, RunRow, ShardRow, WorkRow
 
 _STARTED = {

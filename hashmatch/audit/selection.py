@@ -9,7 +9,6 @@ Reads the log as it is; that it is what was written, `bundle` checks when it pro
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
@@ -20,7 +19,7 @@ from sqlalchemy.orm import Session
 
 from hashmatch.audit import coverage
 from hashmatch.audit.canonical import parse
-from hashmatch.audit.commitments import commitment
+from hashmatch.audit.commitments import named
 from hashmatch.db.schema import ClipRow, FingerprintRow, LeafRow, RunRow, ShardRow, WorkRow
 from hashmatch.errors import AuditBroken, HashmatchError
 
@@ -28,7 +27,6 @@ RUN_KINDS = ("run-started", "run-distrusted", "run-finished", "run-failed", "run
 SHARD_KINDS = ("shard-scanned", "clips-compared")
 
 _FEW = 5
-_COMMITMENT = re.compile(r"[a-z]+-[a-z2-7]{52}")
 
 
 class NothingToProve(HashmatchError):
@@ -171,16 +169,6 @@ def _standing(session: Session, shard: ShardRow) -> dict[int, bytes]:
             recipes=recipes.get(clip.id, []),
         )
     return lines
-
-
-def named(kind: str, salt: bytes | None, value: str) -> str:
-    """What leaves call a clip or a version; empty if that cannot be told.
-
-    Of what was forgotten, its commitment stands in the place of the value.
-    """
-    if value.startswith(f"{kind}-") and _COMMITMENT.fullmatch(value):
-        return value
-    return commitment(kind, salt, value) if salt else ""
 
 
 def line_of(body: Mapping[str, Any]) -> bytes:

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from hashmatch.lists.formats.rows import hashlike
 
+LONGEST = 1000
 
-def problem_with(reason: str) -> str | None:
-    """Why a reason cannot be recorded; None where it can."""
-    if not reason.strip() or not reason.strip().isprintable():
+
+def problem_with(text: str, *, may_be_hash: bool = False) -> str | None:
+    """Why a reason, or something else that people write, cannot be recorded; None where it can."""
+    text = text.strip()
+    if not text or not text.isprintable():
         return "it is empty or cannot be printed"
-    if hashlike(reason):
+    if len(text) > LONGEST:
+        return f"it is longer than {LONGEST} letters"
+    if hashlike(text) and not may_be_hash:
         return "it holds a hash"
     return None
 

@@ -102,7 +102,7 @@ def export_command(app: App, name: str | None, out: Path, form: str) -> None:
       hashmatch review export --list c3p --out c3p-feedback.csv
     """
     from hashmatch.audit import log
-    from hashmatch.audit.commitments import commit
+    from hashmatch.audit.commitments import commit_person
     from hashmatch.custody.people import Role
     from hashmatch.lists.catalog import get_list
     from hashmatch.reviews import export
@@ -113,7 +113,7 @@ def export_command(app: App, name: str | None, out: Path, form: str) -> None:
             if name is not None:
                 get_list(session, name)
             rows = export.feedback(session, name)
-            by = commit(session, "person", person, subject="person")
+            by = commit_person(session, person)
             body: dict[str, Any] = {"list": name, "entries": len(rows), "by": by}
             log.append(session, "review-exported", body, datetime.now(UTC))
         # Only what is on record is written.

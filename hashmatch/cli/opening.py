@@ -214,6 +214,7 @@ def confirm_command(app: App, case: str, identity: Path | None, case_key: Any) -
       hashmatch quarantine confirm case-7hq2k6w4v3mzdpbe --identity custodian.key
     """
     from hashmatch.custody import opening, requests
+    from hashmatch.custody.destruction import destroy
     from hashmatch.custody.people import Role
     from hashmatch.custody.permission import Kind
 
@@ -237,7 +238,8 @@ def confirm_command(app: App, case: str, identity: Path | None, case_key: Any) -
         elif kind is Kind.DESTROY:
             with app.db.read() as session:
                 loaded = _load(session, case)
-            click.echo(custody.destroy(loaded), nl=False)
+            done = destroy(app.db, custody.vault, loaded, custody.terms, custody.software)
+            click.echo(done, nl=False)
             tell(f"{case} is destroyed. Its certificate: hashmatch quarantine certificate {case}")
         else:
             tell(f"{case} is forgotten: the log still proves what was done, and no longer to whom.")
@@ -278,7 +280,7 @@ def _custody(app: App) -> Custody:
     from hashmatch.pipeline.job import open_custody
 
     clips = open_store(app.settings.clips, app.settings.home)
-    return open_custody(app.settings, app.db, clips, app.names)
+    return open_custody(app.settings, app.db, clips)
 
 
 def _load(session: Any, case: str) -> Case:

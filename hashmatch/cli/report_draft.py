@@ -47,7 +47,7 @@ def export_command(app: App, case: str, folder: Path) -> None:
     """
     from hashmatch import __version__
     from hashmatch.audit import log
-    from hashmatch.audit.commitments import commit
+    from hashmatch.audit.commitments import commit_person
     from hashmatch.custody.people import Role
     from hashmatch.report.casefacts import facts_of
     from hashmatch.report.cybertip import draft_of
@@ -57,7 +57,7 @@ def export_command(app: App, case: str, folder: Path) -> None:
         facts = facts_of(session, case, software=f"hashmatch {__version__}")
         paths = [folder / f"{case}.{ending}" for ending in ("json", "report.xml", "file.xml")]
         _check(folder, paths)
-        by = commit(session, "person", person, subject="person")
+        by = commit_person(session, person)
         leaf: dict[str, Json] = {"case": case, "by": by, "viewed": facts.viewed is not None}
         log.append(session, "case-exported", leaf, datetime.now(UTC))
     draft = draft_of(facts)

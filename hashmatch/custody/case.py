@@ -1,8 +1,8 @@
 """Custody: takes a matched clip from clip storage into the vault, step by step.
 
-    custody = Custody(db, clips, vault, platform, names, terms, software)
     with db.write() as session:
-        case = custody.open_case(session, run_id=…, clip=…, sha256=…, size=…, matches=…, at=…)
+        case = record.open_case(session, names, run_id=…, clip=…, matches=…, …)
+    custody = Custody(db, clips, vault, platform, terms, software)
     custody.advance(case)              # detected → sealed → verified → withdrawn → removed
     for progress in custody.resume():  # what earlier runs had to leave behind
         ...
@@ -19,37 +19,28 @@ second copy is not the recorded one. Whoever calls `advance` or `resume` holds t
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Iterator
 from datetime import UTC, datetime
-from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 from sqlalchemy.orm import Session
 
-from hashmatch.audit.names import KeyedNames
-from hashmatch.clips.store import (
-    ObjectChanged,
-    ObjectDenied,
-    ObjectNotFound,
-    Store,
-    VersionsRemain,
-)
-from hashmatch.custody import destruction, keychange, outbox, record, requests
+from hashmatch.clips.store import ObjectChanged, ObjectNotFound, Store
+from hashmatch.custody import outbox, record, requests
 from hashmatch.custody.agestream import Measure
+from hashmatch.custody.endings import end_acts
 from hashmatch.custody.manifest import manifest
-from hashmatch.custody.permission import Kind
 from hashmatch.custody.platform import Platform
-from hashmatch.custody.record import Case, State, Step
+from hashmatch.custody.progress import PlatformWaits, Progress, SealedCopyLost, in_words
+from hashmatch.custody.record import Case, State
 from hashmatch.custody.requests import Terms
 from hashmatch.custody.seal import ContentDiffers, Recipients, SealingFailed, new_case_key
 from hashmatch.custody.standing import standing
-from hashmatch.custody.timekeeping import ClockWrong
 from hashmatch.custody.vault import Vault, VaultFailed, key_name, manifest_name
 from hashmatch.db.schema import CaseRow, ClipRow
 from hashmatch.db.session import Database
-from hashmatch.errors import ConfigError, CustodyBusy, CustodyError, HashmatchError, StorageError
-from hashmatch.model import Json, Match
+from hashmatch.errors import HashmatchError, StorageError
+from hashmatch.model import Json
 
 SEALS_PER_RUN = 3
 
@@ -61,32 +52,6 @@ _ALIKE = (
 logger = logging.getLogger(__name__)
 
 
-class Progress(NamedTuple):
-    """Where a case is now, and what keeps it there (or, of a `lost` one, why there is no copy).
-
-    A problem is for the caller to raise the alarm about. It names no clip.
-    """
-
-    case: str
-    state: State
-    problem: str | None
-
-
-class PlatformWaits(CustodyError):
-    """The platform has not said that the clip is down: {problem}
-
-    The original stays where it is until then, and the next run asks again. Its answer can be given
-    by hand with the platform's own tools; see docs/custody.md.
-    """
-
-
-class SealedCopyLost(StorageError):
-    """The sealed copy is not what was sealed, and the original is gone from clip storage.
-
-    Restore the object from the vault's backup; the next run verifies it again.
-    """
-
-
 class Custody:
     """Everything that is done to matched clips. `software`: name and version, for the record."""
 
@@ -96,7 +61,6 @@ class Custody:
         clips: Store,
         vault: Vault,
         platform: Platform,
-        names: KeyedNames,
         terms: Terms,
         software: str,
     ) -> None:
@@ -104,35 +68,8 @@ class Custody:
         self.clips = clips
         self.vault = vault
         self.platform = platform
-        self.names = names
         self.terms = terms
         self.software = software
-
-    def open_case(
-        self,
-        session: Session,
-        *,
-        run_id: str,
-        clip: ClipRow,
-        sha256: str,
-        size: int,
-        matches: Sequence[Match],
-        siblings: Sequence[str] = (),
-        at: datetime,
-    ) -> str:
-        """The case of a clip's version, made in the caller's transaction. See record.open_case."""
-        return record.open_case(
-            session,
-            self.names,
-            run_id=run_id,
-            clip=clip,
-            sha256=sha256,
-            size=size,
-            matches=matches,
-            siblings=siblings,
-            software=self.software,
-            at=at,
-        )
 
     def resume(self) -> Iterator[Progress]:
         """Advance every unfinished case, oldest first; then end what people began and left."""
@@ -141,42 +78,7 @@ class Custody:
             cases = record.unfinished(session)
         for case_id in cases:
             yield self.advance(case_id)
-        # Whoever holds the lock is at work on just these.
-        with suppress(CustodyBusy), self.db.custody_lock():
-            yield from self._end_acts()
-
-    def _end_acts(self) -> Iterator[Progress]:
-        """What takes no private key: destruction, a changed key's record, news for the platform."""
-        with self.db.read() as session:
-            rewrapped = record.cases_with_open(session, Step.REWRAP)
-            asked = requests.open_requests(session)
-            destroyed = [
-                one.case_id for one in asked if one.confirmed_by and one.kind == Kind.DESTROY
-            ]
-            messages = outbox.unanswered(session, outbox.Kind.RESTORED)
-        for case_id in rewrapped:
-            yield self._act(case_id, lambda case: keychange.settle(self.db, self.vault, case.id))
-        for case_id in destroyed:
-            yield self._act(case_id, self.destroy)
-        for case_id, message in messages:
-            yield self._act(case_id, partial(self._deliver, message))
-
-    def destroy(self, case: Case) -> str:
-        """What two people asked for; see `destruction`. Held: the custody lock."""
-        return destruction.destroy(self.db, self.vault, case, self.terms, self.software)
-
-    def _act(self, case_id: str, act: Callable[[Case], object]) -> Progress:
-        problem = None
-        try:
-            act(self._load(case_id))
-        except (StorageError, CustodyError, ClockWrong, ConfigError) as error:
-            problem = _in_words(error)
-        return Progress(case_id, self._load(case_id).state, problem)
-
-    def _deliver(self, message: str, _: Case) -> None:
-        answer = self.platform.deliver(message)
-        if not answer.done:
-            raise PlatformWaits(problem=answer.problem or "it has not answered yet")
+        yield from end_acts(self)
 
     def advance(self, case_id: str) -> Progress:
         """Take a case as far as it goes now.
@@ -206,8 +108,11 @@ class Custody:
                 return Progress(stuck.id, stuck.state, stuck.problem)
 
     def _seal(self, case: Case, *, last: bool) -> None:
-        if case.case_key is None or not self._key_is_whole(case):
+        if case.case_key is None:
             self._make_key(case)
+            return
+        if not self._key_is_whole(case):
+            self._begin_anew(case)
             return
         try:
             chunks = self.clips.read(case.clip_key, case.etag)
@@ -227,14 +132,22 @@ class Custody:
     def _key_is_whole(self, case: Case) -> bool:
         """Of a case that was sealed before: one bad read is no reason to give up its key.
 
-        A key is given up only while the original is there, and then nothing counts any more that was
-        sealed to it. Raises SealedCopyLost where the original is gone.
+        Raises SealedCopyLost where it is damaged and the original is gone.
         """
         if case.sealed is None or self.vault.read_back(key_name(case.vault_key)) == case.key:
             return True
         if not self._original_is_there(case):
             raise SealedCopyLost
         return False
+
+    def _begin_anew(self, case: Case) -> None:
+        """Give up a damaged key, while the original is there: with another one at another place.
+
+        What was sealed to it stays where it is, and must never be taken for a copy that the next key
+        opens.
+        """
+        with self.db.write() as session:
+            record.leave_place(session, case, datetime.now(UTC))
 
     def _make_key(self, case: Case) -> None:
         """Give the case a key: its private half into the vault, its public half on record.
@@ -256,9 +169,6 @@ class Custody:
             "case_key": key.public,
             "key_size": sent.size,
             "key_sha256": sent.sha256,
-            # What was sealed to an earlier key is no copy any more.
-            "sealed_size": None,
-            "sealed_sha256": None,
         }
         with self.db.write() as session:
             record.note(session, case, "case-keyed", body, datetime.now(UTC), **columns)
@@ -366,8 +276,9 @@ class Custody:
 
     def _remove(self, case: Case, read_back_now: bool) -> bool:
         """Delete the original; or, if the copy was not just read back, do that and return True."""
-        if not read_back_now and self._original_is_there(case):
-            # Verified by an earlier process, days ago perhaps: look before deleting.
+        if not read_back_now:
+            # Verified by an earlier process, days ago perhaps: look before deleting, also where the
+            # original is out of sight: a bucket may still have it as an older version.
             return self._is_whole(case)
         body: dict[str, Json] = {"original": "deleted"}
         problem = None
@@ -415,16 +326,4 @@ class Custody:
 
     def _note(self, case: Case, error: HashmatchError) -> None:
         with self.db.write() as session:
-            record.note_problem(session, case, _in_words(error))
-
-
-def _in_words(error: HashmatchError) -> str:
-    """For log and listing. What clip storage says is not repeated: it may name the clip."""
-    if isinstance(error, ObjectDenied):
-        return "clip storage refused access; check that this host may read and delete originals"
-    if isinstance(error, VersionsRemain):
-        said = {**error.details, "key": "the original", "url": "clip storage"}
-        return f"{VersionsRemain(**said).message} {error.remedy}"
-    if isinstance(error, StorageError) and not isinstance(error, VaultFailed | SealedCopyLost):
-        return f"clip storage failed ({type(error).__name__})"
-    return error.message
+            record.note_problem(session, case, in_words(error))

@@ -20,11 +20,12 @@ from sqlalchemy.orm import Session
 
 from hashmatch.audit.log import written
 from hashmatch.clips.store import ObjectInfo
-from hashmatch.custody import record, requests
+from hashmatch.custody import record, requests, steps
 from hashmatch.custody.permission import Kind
-from hashmatch.custody.record import Case, State, Step
+from hashmatch.custody.record import Case, State
 from hashmatch.custody.requests import Terms
 from hashmatch.custody.retention import clocks
+from hashmatch.custody.steps import Step
 from hashmatch.custody.vault import Vault, VaultFailed, key_name
 from hashmatch.db.schema import CaseRow, CaseStepRow, RequestRow
 from hashmatch.db.session import Database
@@ -50,7 +51,7 @@ def destroy(db: Database, vault: Vault, case: Case, terms: Terms, software: str)
     with db.write() as session:
         request = requests.confirmed(session, case.id, Kind.DESTROY)
         requests.still_allowed(session, request, datetime.now(UTC), terms)
-        record.intend(session, case.id, Step.DESTROY, datetime.now(UTC), request.confirmed_by)
+        steps.intend(session, case.id, Step.DESTROY, datetime.now(UTC), request.confirmed_by)
     erased = _erase(vault, case)
     now = datetime.now(UTC)
     with db.write() as session:

@@ -17,6 +17,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from hashmatch.audit import log
+from hashmatch.audit.commitments import commit_person
 from hashmatch.custody import words
 from hashmatch.custody.record import State
 from hashmatch.custody.standing import active_holds, locked, settle
@@ -82,7 +83,7 @@ def place(session: Session, case_id: str, *, reason: str, by: str, at: datetime)
     body: dict[str, Json] = {
         "case": case_id,
         "hold": hold.id,
-        "by": words.person(session, by),
+        "by": commit_person(session, by),
         "reason": words.said(session, "reason", reason, case_id),
         "state": row.state,
     }
@@ -113,7 +114,7 @@ def lift(
     body: dict[str, Json] = {
         "case": case_id,
         "hold": hold,
-        "by": words.person(session, by),
+        "by": commit_person(session, by),
         "reason": words.said(session, "reason", reason, case_id),
         "active": len(active),
         "state": row.state,

@@ -14,9 +14,10 @@ from datetime import UTC, datetime
 
 from sqlalchemy.orm import Session
 
-from hashmatch.custody import record
+from hashmatch.custody import record, steps
 from hashmatch.custody.agestream import Measure
-from hashmatch.custody.record import Case, Step
+from hashmatch.custody.record import Case
+from hashmatch.custody.steps import Step
 from hashmatch.custody.vault import Vault, VaultFailed, key_name
 from hashmatch.db.schema import CaseStepRow
 from hashmatch.db.session import Database
@@ -32,7 +33,7 @@ def begin(
         "sha256": key.sha256,
         "recipients": list(recipients),
     }
-    record.intend(session, case.id, Step.REWRAP, at, by, **plan)
+    steps.intend(session, case.id, Step.REWRAP, at, by, **plan)
 
 
 def settle(db: Database, vault: Vault, case_id: str) -> bool | None:
@@ -42,7 +43,7 @@ def settle(db: Database, vault: Vault, case_id: str) -> bool | None:
     """
     with db.read() as session:
         case = record.load(session, case_id)
-        step = record.open_step(session, case_id, Step.REWRAP)
+        step = steps.open_step(session, case_id, Step.REWRAP)
         if step is None:
             return None
         planned = _planned(step)
@@ -58,7 +59,7 @@ def settle(db: Database, vault: Vault, case_id: str) -> bool | None:
 
 def planned_key(session: Session, case_id: str) -> Measure | None:
     """The sealed key that an unfinished rewrapping is about to put in the old one's place."""
-    step = record.open_step(session, case_id, Step.REWRAP)
+    step = steps.open_step(session, case_id, Step.REWRAP)
     return None if step is None else _planned(step)
 
 
@@ -69,7 +70,7 @@ def _planned(step: CaseStepRow) -> Measure:
 def _end(db: Database, case: Case, kind: str, key: Measure | None) -> None:
     now = datetime.now(UTC)
     with db.write() as session:
-        step = record.open_step(session, case.id, Step.REWRAP)
+        step = steps.open_step(session, case.id, Step.REWRAP)
         if step is None:
             return
         body: dict[str, Json] = {}
@@ -79,4 +80,4 @@ def _end(db: Database, case: Case, kind: str, key: Measure | None) -> None:
             columns = {"key_size": key.size, "key_sha256": key.sha256}
         leaf = record.note(session, case, kind, body, now, **columns)
         if leaf is not None:
-            record.end_step(session, case.id, Step.REWRAP, leaf, {"leaf": kind, **body}, now)
+            steps.end_step(session, case.id, Step.REWRAP, leaf, {"leaf": kind, **body}, now)

@@ -16,7 +16,7 @@ from sqlalchemy import exists, select
 from sqlalchemy.orm import Session
 
 from hashmatch.audit import log
-from hashmatch.audit.commitments import commit
+from hashmatch.audit.commitments import commit, commit_person
 from hashmatch.custody import record
 from hashmatch.custody.agestream import measure
 from hashmatch.custody.host import host_id
@@ -86,7 +86,7 @@ def open_clip(
     with db.write() as session:
         body = {
             "case": case.id,
-            "by": commit(session, "person", by, subject="person"),
+            "by": commit_person(session, by),
             "reason": commit(session, "reason", reason, subject=case.id),
         }
         log.append(session, "case-opened", dict(body), datetime.now(UTC))

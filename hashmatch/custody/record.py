@@ -1,12 +1,12 @@
-"""The record of a case: its row, its states, its steps, and the leaves they leave.
+"""The record of a case: its row, its states, and the leaf that each change of them leaves.
 
     detected → sealed → verified → withdrawn → removed          the way of every case
         ↑________│__________│___________│                       the sealed copy is not what was sealed
     detected → lost                                             there was nothing left to seal
     removed ⇄ held, reported → released or destroyed            what people decide, see `holds`
 
-A step has its intent on record before anything is done, and its result after it. Every change is
-made in the caller's transaction together with its leaf. Leaves name the clip, its bytes and people by
+Every change is made in the caller's transaction together with its leaf, the end of the step that
+made it and the intent of the next (`steps`). Leaves name the clip, its bytes and people by
 commitments (`audit.commitments`): a file's digest may be a listed hash.
 """
 
@@ -25,7 +25,8 @@ from hashmatch.audit import log
 from hashmatch.audit.commitments import commit, commit_clip
 from hashmatch.audit.names import KeyedNames
 from hashmatch.custody.agestream import Measure
-from hashmatch.db.schema import CaseRow, CaseStepRow, ClipRow
+from hashmatch.custody.steps import Step, end_step, intend
+from hashmatch.db.schema import CaseRow, ClipRow
 from hashmatch.errors import CustodyError
 from hashmatch.model import Json, Match
 
@@ -43,18 +44,6 @@ class State(StrEnum):
     RELEASED = "released"
     DESTROYED = "destroyed"
     LOST = "lost"
-
-
-class Step(StrEnum):
-    """What is done to a case. The first four follow one another."""
-
-    SEAL = "seal"
-    VERIFY = "verify"
-    WITHDRAW = "withdraw"
-    REMOVE = "remove"
-    RELEASE = "release"
-    DESTROY = "destroy"
-    REWRAP = "rewrap"
 
 
 UNFINISHED = (State.DETECTED, State.SEALED, State.VERIFIED, State.WITHDRAWN)
@@ -194,7 +183,7 @@ def open_case(
             if row.sealed_sha256 is not None:
                 if was != State.DESTROYED:
                     body["kept"] = row.vault_key
-                row.vault_key = _next_key(row)
+                row.vault_key = next_key(row)
             forget_sealed(row)
     # One that was forgotten has none of these any more.
     row.clip_id, row.clip_key, row.etag = clip.id, clip.key, clip.etag
@@ -217,7 +206,19 @@ def forget_sealed(row: CaseRow) -> None:
     row.manifest_size = row.manifest_sha256 = None
 
 
-def _next_key(row: CaseRow) -> str:
+def leave_place(session: Session, case: Case, at: datetime) -> None:
+    """What the vault holds of a case counts no more: it begins anew, at another place, with its leaf."""
+    row = session.get_one(CaseRow, case.id, with_for_update=True)
+    if (row.state, row.vault_key) != (case.state, case.vault_key):
+        return
+    row.vault_key = next_key(row)
+    forget_sealed(row)
+    body: dict[str, Json] = {"case": case.id, "damaged": ["key"], "kept": case.vault_key}
+    log.append(session, "case-damaged", body, at)
+
+
+def next_key(row: CaseRow) -> str:
+    """The place in the vault after the present one, where nothing of the case is yet."""
     last = row.vault_key.removesuffix(".age").rpartition(".")[2]
     return vault_key(row.id, int(last) + 1 if last.isdigit() else 2)
 
@@ -233,59 +234,6 @@ def _match(match: Match) -> dict[str, Json]:
         "end": round(match.end, 3),
         "frames": match.frames,
     }
-
-
-def intend(
-    session: Session,
-    case_id: str,
-    step: Step,
-    at: datetime,
-    by: str | None = None,
-    **plan: Json,
-) -> CaseStepRow:
-    """Put on record what is about to be done. A step that is open already stays as it is.
-
-    by: the person who does it, if one does. plan: what the step is about to make, for whoever has
-    to find out later whether it was made.
-    """
-    row = open_step(session, case_id, step)
-    if row is not None:
-        return row
-    body: dict[str, Json] = {"case": case_id, "step": step.value}
-    if by is not None:
-        body["by"] = commit(session, "person", by, subject="person")
-    seq = log.append(session, "case-intends", body, at)
-    row = CaseStepRow(
-        case_id=case_id, step=step, intended_at=at, by=by, leaf=seq, result=dict(plan)
-    )
-    session.add(row)
-    session.flush()
-    return row
-
-
-def open_step(session: Session, case_id: str, step: Step) -> CaseStepRow | None:
-    """The step as it was intended, while its result is not on record."""
-    query = select(CaseStepRow).where(
-        CaseStepRow.case_id == case_id, CaseStepRow.step == step, CaseStepRow.ended_at.is_(None)
-    )
-    return session.scalar(query.with_for_update())
-
-
-def end_step(
-    session: Session, case_id: str, step: Step, leaf: int, result: dict[str, Json], at: datetime
-) -> None:
-    """Put the result of an open step on record; `leaf` is the one that says so."""
-    row = open_step(session, case_id, step)
-    if row is not None:
-        row.ended_at, row.end_leaf, row.result = at, leaf, result
-
-
-def cases_with_open(session: Session, step: Step) -> list[str]:
-    """The cases in which this step was intended and has no result, oldest first."""
-    query = select(CaseStepRow.case_id).where(
-        CaseStepRow.step == step, CaseStepRow.ended_at.is_(None)
-    )
-    return list(session.scalars(query.order_by(CaseStepRow.id)))
 
 
 def move(

@@ -18,12 +18,13 @@ from sqlalchemy.orm import Session
 from hashmatch.audit import log
 from hashmatch.clips.store import ObjectChanged, ObjectExists, ObjectNotFound
 from hashmatch.config import Review
-from hashmatch.custody import outbox, record, requests
+from hashmatch.custody import outbox, record, requests, steps
 from hashmatch.custody.agestream import Measure
 from hashmatch.custody.permission import Kind
-from hashmatch.custody.record import Case, State, Step
+from hashmatch.custody.record import Case, State
 from hashmatch.custody.requests import Terms
 from hashmatch.custody.seal import CaseKey
+from hashmatch.custody.steps import Step
 from hashmatch.custody.unseal import UnsealedStream
 from hashmatch.custody.vault import read_back
 from hashmatch.db.schema import CaseRow, ClipRow, RequestRow
@@ -62,7 +63,7 @@ def release(
     with custody.db.write() as session:
         request = requests.confirmed(session, case.id, Kind.RELEASE)
         requests.still_allowed(session, request, datetime.now(UTC), terms)
-        record.intend(session, case.id, Step.RELEASE, datetime.now(UTC), by)
+        steps.intend(session, case.id, Step.RELEASE, datetime.now(UTC), by)
     _put_back(custody, case, key)
     now = datetime.now(UTC)
     with custody.db.write() as session:

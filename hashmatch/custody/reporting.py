@@ -15,6 +15,7 @@ from datetime import datetime
 from sqlalchemy.orm import Session
 
 from hashmatch.audit import log
+from hashmatch.audit.commitments import commit_person
 from hashmatch.custody import timekeeping, words
 from hashmatch.custody.record import State
 from hashmatch.custody.standing import locked, refuse_forgotten, reported_at, settle
@@ -70,7 +71,7 @@ def report(
         "case": case_id,
         "reported": log.written(reported),
         "reference": words.said(session, "reference", reference, case_id),
-        "by": words.person(session, by),
+        "by": commit_person(session, by),
         "state": row.state,
     }
     log.append(session, "case-reported", body, now)

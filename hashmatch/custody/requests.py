@@ -27,6 +27,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from hashmatch.audit import log
+from hashmatch.audit.commitments import commit_person
 from hashmatch.config import People, Settings
 from hashmatch.custody import retention, words
 from hashmatch.custody.people import Role, members, permitted
@@ -153,7 +154,7 @@ def ask(
     session.add(request)
     session.flush()
     body = _body(request)
-    body["by"] = words.person(session, by)
+    body["by"] = commit_person(session, by)
     body["reason"] = words.said(session, "reason", reason, case_id)
     body["expires"] = log.written(request.expires_at)
     log.append(session, "request-asked", body, now)
@@ -188,7 +189,7 @@ def confirm(session: Session, case_id: str, *, by: str, now: datetime, terms: Te
     request.confirmed_by, request.confirmed_at = by, now
     session.flush()
     body = _body(request)
-    body["by"] = words.person(session, by)
+    body["by"] = commit_person(session, by)
     log.append(session, "request-confirmed", body, now)
     return request
 
@@ -239,7 +240,7 @@ def cancel(session: Session, case_id: str, *, by: str, now: datetime, people: Pe
     request.ended_at, request.end = now, End.CANCELLED
     session.flush()
     body = _body(request)
-    body["by"] = words.person(session, by)
+    body["by"] = commit_person(session, by)
     log.append(session, "request-cancelled", body, now)
     return request
 

@@ -9,10 +9,8 @@ from __future__ import annotations
 from sqlalchemy.orm import Session
 
 from hashmatch.audit.commitments import commit
+from hashmatch.audit.typed import problem_with
 from hashmatch.errors import CustodyError
-from hashmatch.lists.formats.rows import hashlike
-
-LONGEST = 1000
 
 
 class WordsWrong(CustodyError):
@@ -28,20 +26,12 @@ def checked(kind: str, text: str, case_id: str) -> str:
     kind: `reason`, which may hold no hash, or `reference`, which may well look like one.
     """
     text = text.strip()
-    if not text or not text.isprintable():
-        raise WordsWrong(case=case_id, kind=kind, problem="it is empty or cannot be printed")
-    if len(text) > LONGEST:
-        raise WordsWrong(case=case_id, kind=kind, problem=f"it is longer than {LONGEST} letters")
-    if kind == "reason" and hashlike(text):
-        raise WordsWrong(case=case_id, kind=kind, problem="it holds a hash")
+    problem = problem_with(text, may_be_hash=kind == "reference")
+    if problem is not None:
+        raise WordsWrong(case=case_id, kind=kind, problem=problem)
     return text
 
 
 def said(session: Session, kind: str, text: str, case_id: str) -> str:
     """The commitment to a text, which is forgotten with its case."""
     return commit(session, kind, text, subject=case_id)
-
-
-def person(session: Session, name: str) -> str:
-    """The commitment to who it was."""
-    return commit(session, "person", name, subject="person")

@@ -32,14 +32,13 @@ class Job:
     signer: Signer
 
 
-def open_custody(settings: Settings, db: Database, clips: Store, names: KeyedNames) -> Custody:
+def open_custody(settings: Settings, db: Database, clips: Store) -> Custody:
     """What is done to cases, or the error that says which setting is wrong."""
     return Custody(
         db,
         clips,
         open_vault(settings),
         open_platform(db, settings),
-        names,
         Terms.of(settings),
         f"hashmatch {__version__}",
     )
@@ -53,6 +52,6 @@ def open_job(settings: Settings, db: Database, names: KeyedNames) -> Job:
         db=db,
         clips=clips,
         names=names,
-        custody=open_custody(settings, db, clips, names),
+        custody=open_custody(settings, db, clips),
         signer=Signer.of(settings),
     )

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from hashmatch.audit import log
 from hashmatch.audit.commitments import commit_clip, commit_version
 from hashmatch.audit.names import KeyedNames
-from hashmatch.custody.case import Custody
+from hashmatch.custody.record import open_case
 from hashmatch.db import fingerprints, ledger, renditions
 from hashmatch.db.ledger import Retry, Task, Turn
 from hashmatch.db.schema import ClipRow, MatchRow, WorkRow
@@ -28,7 +28,7 @@ class Recorder:
 
     run_id: str
     list_set: str
-    custody: Custody
+    software: str
     names: KeyedNames
     retry: Retry
 
@@ -114,14 +114,16 @@ class Recorder:
             assert scanned.fingerprint is not None
             digests = scanned.fingerprint.digests
             assert digests is not None, "a match is looked at whole"
-            case = self.custody.open_case(
+            case = open_case(
                 session,
+                self.names,
                 run_id=self.run_id,
                 clip=clip,
                 sha256=digests.sha256,
                 size=scanned.size,
                 matches=verdict.matches,
                 siblings=[other for other in taken if other != self._case(task, scanned)],
+                software=self.software,
                 at=now,
             )
         leaf = log.append(session, "clip-scanned", self._leaf(session, clip, scanned, retry), now)

@@ -245,7 +245,7 @@ class _Run:
         return Recorder(
             run_id=self.id,
             list_set=self.state.id,
-            custody=self.job.custody,
+            software=self.job.custody.software,
             names=self.job.names,
             retry=Retry(again.max_attempts, timedelta(minutes=again.retry_minutes)),
         )

@@ -20,7 +20,7 @@ from sqlalchemy import exists, func, select
 from sqlalchemy.orm import Session
 
 from hashmatch.audit import log
-from hashmatch.audit.commitments import commit, commit_clip
+from hashmatch.audit.commitments import commit, commit_clip, commit_person
 from hashmatch.audit.names import KeyedNames
 from hashmatch.audit.typed import said_back
 from hashmatch.config import Review
@@ -175,7 +175,7 @@ def end_gone(session: Session, row: ReviewRow, why: str, at: datetime) -> None:
 
 def shown(session: Session, row: ReviewRow, by: str, at: datetime) -> None:
     """That somebody looked at what a review says."""
-    person = commit(session, "person", by, subject="person")
+    person = commit_person(session, by)
     log.append(session, "review-shown", {"review": row.id, "by": person}, at)
 
 
@@ -211,7 +211,7 @@ def reject(
         "of": of,
         "clip": commit_clip(session, clip),
         "matches": _named(wrong),
-        "by": commit(session, "person", by, subject="person"),
+        "by": commit_person(session, by),
         "reason": commit(session, "reason", reason, subject=of),
     }
     log.append(session, "matches-rejected", body, at)
@@ -263,7 +263,7 @@ def confirm(
         "case": case,
         "clip": commit_clip(session, clip),
         "matches": _named(right),
-        "by": commit(session, "person", by, subject="person"),
+        "by": commit_person(session, by),
         "reason": commit(session, "reason", reason, subject=row.id) if reason else None,
     }
     log.append(session, "review-confirmed", body, at)

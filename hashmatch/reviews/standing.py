@@ -23,7 +23,7 @@ from sqlalchemy import ColumnElement, String, and_, cast, exists, func, or_, sel
 from sqlalchemy.orm import Session
 
 from hashmatch.audit import log
-from hashmatch.audit.commitments import commit
+from hashmatch.audit.commitments import commit, commit_person
 from hashmatch.audit.typed import said_back
 from hashmatch.config import Review
 from hashmatch.db.schema import ClipRow, DecisionRow, DisabledEntryRow, ListRow, StandingRow
@@ -209,7 +209,7 @@ def trust(session: Session, name: str, entry: str, *, by: str, reason: str, at: 
         "list": name,
         "entry": entry,
         "was": was.value,
-        "by": commit(session, "person", by, subject="person"),
+        "by": commit_person(session, by),
         "reason": commit(session, "reason", reason, subject=subject),
     }
     session.flush()

@@ -20,7 +20,6 @@ from typing import Any
 from sqlalchemy import event
 from sqlalchemy.orm import Session
 
-from hashmatch.audit.names import KeyedNames
 from hashmatch.clips.opening import open_store
 from hashmatch.clips.store import Store
 from hashmatch.clips.store_folder import FolderStore
@@ -83,7 +82,6 @@ def work(request: dict[str, Any]) -> None:
         Pointed(clips, point),
         Vault(Pointed(vault, point), parse_recipients(request["recipients"])),
         Platform(db, Nothing(), 0),
-        KeyedNames(request["secret"].encode()),
         Terms.of(settings),
         "hashmatch 0",
     )

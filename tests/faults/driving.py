@@ -37,7 +37,6 @@ class Driver:
             "home": str(home),
             "database": url,
             "recipients": [key.public for key in scene.keys],
-            "secret": "a secret of the tests, 32 bytes or more",
             "kill_at": kill_at,
         }
         self._process.stdin.write(json.dumps(request) + "\n")

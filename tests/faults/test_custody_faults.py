@@ -28,6 +28,7 @@ from hashmatch.clips.store import (
 from hashmatch.clips.store_folder import FolderStore
 from hashmatch.custody.case import SEALS_PER_RUN
 from hashmatch.custody.record import State
+from hashmatch.custody.vault import key_name
 from hashmatch.db.session import Database
 from hashmatch.errors import StorageError
 
@@ -429,11 +430,59 @@ def test_one_bad_read_of_a_key_never_leaves_a_copy_that_nobody_opens(fresh):
     assert scene.recovered() == [CLIP, CLIP]
 
 
-def test_a_key_that_is_damaged_for_good_is_made_anew_while_the_original_is_there(fresh):
+@pytest.fixture
+def with_a_damaged_key(fresh) -> Scene:
+    """Sealed and verified, the original still there, and the sealed key no longer what it was."""
     scene = next(fresh)
     denied = ObjectDenied(url="s3://clips/", key="k", problem="HTTP 403")
     no_deletion = Failing(scene.clips, denied, 2, "before")
     assert scene.custody(clips=no_deletion).advance(scene.case).state is State.WITHDRAWN
-    put(scene.vault, scene.row.vault_key.replace(".age", ".key.age"), [b"damaged"])
+    put(scene.vault, key_name(scene.row.vault_key), [b"damaged"])
+    return scene
+
+
+def test_a_key_that_is_damaged_for_good_is_made_anew_while_the_original_is_there(
+    with_a_damaged_key,
+):
+    scene = with_a_damaged_key
+    first = scene.places()
     list(scene.custody().resume())
-    scene.assert_taken()
+    assert scene.row.state == "removed"
+    assert scene.recovered() == [CLIP, CLIP]
+    # What the lost key was for stays beside it, and is never taken for the copy.
+    assert scene.vault_keys() == sorted([*first, *scene.places()])
+    assert scene.open_steps() == []
+
+
+def test_what_was_sealed_to_a_lost_key_is_never_taken_for_a_copy(with_a_damaged_key):
+    scene = with_a_damaged_key
+    denied = ObjectDenied(url="s3://clips/", key="k", problem="HTTP 403")
+    # Looked at twice, for want of a copy, and then out of reach when it is to be sealed again.
+    scene.custody(clips=Failing(scene.clips, denied, 3, "before")).advance(scene.case)
+    assert scene.row.state == "detected"
+    assert scene.row.sealed_sha256 is None
+    scene.clips.delete(KEY, scene.row.etag)
+    list(scene.custody().resume())
+    assert scene.row.state == "lost"
+
+
+def test_versions_that_are_out_of_sight_stay_while_the_copy_is_damaged(with_a_damaged_key):
+    """A marker may hide the original: where nothing is seen, nothing is deleted unless the copy is whole."""
+    scene = with_a_damaged_key
+
+    class Hidden(Through):
+        deleted = False
+
+        def head(self, key):
+            raise ObjectNotFound(url="s3://clips/", key=key)
+
+        def delete(self, key, etag):
+            self.deleted = True
+            return self.store.delete(key, etag)
+
+    clips = Hidden(scene.clips)
+    progress = scene.custody(clips=clips).advance(scene.case)
+    assert progress.state is State.SEALED
+    assert "gone" in progress.problem
+    assert not clips.deleted
+    assert scene.original() == CLIP

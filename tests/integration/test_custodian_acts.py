@@ -22,7 +22,7 @@ from hashmatch.cli.main import cli
 from hashmatch.cli.opening import NotWritten, WhichKey
 from hashmatch.clips.store import Store
 from hashmatch.custody import people
-from hashmatch.custody.destruction import NoCertificate
+from hashmatch.custody.destruction import NoCertificate, destroy
 from hashmatch.custody.host import host_id
 from hashmatch.custody.opening import NotOpenable, ScanHost
 from hashmatch.custody.people import NobodyNamed, RoleMissing
@@ -364,7 +364,7 @@ class TestDestruction:
         with room.scene.db.read() as session:
             case = load(session, room.case)
         with pytest.raises(Dies):
-            custody.destroy(case)
+            destroy(custody.db, custody.vault, case, custody.terms, custody.software)
         assert room.scene.open_steps() == ["destroy"]
         room.does("resume")
         assert room.scene.row.state == "destroyed"

@@ -9,6 +9,7 @@ from custody_parts import (
     CLIP,
     KEY,
     MATCH,
+    NAMES,
     Scene,
     Through,
     in_folders,
@@ -23,7 +24,8 @@ from storing import put
 from hashmatch.audit.commitments import commitment, opened
 from hashmatch.clips.opening import open_store
 from hashmatch.clips.store_folder import FolderStore
-from hashmatch.custody.case import Progress
+from hashmatch.custody import record
+from hashmatch.custody.progress import Progress
 from hashmatch.custody.record import NoSuchCase, State
 from hashmatch.custody.vault import key_name
 
@@ -94,13 +96,16 @@ def test_the_log_names_the_clip_by_commitments_only(scene):
 def test_a_version_that_matches_again_has_one_case(scene):
     first = scene.case
     with scene.db.write() as session:
-        again = scene.custody().open_case(
+        again = record.open_case(
             session,
+            NAMES,
             run_id="run-1",
             clip=scene.clip,
             sha256=sha256(CLIP),
             size=len(CLIP),
             matches=[MATCH],
+            siblings=(),
+            software="hashmatch 0",
             at=scene.row.detected_at,
         )
     assert again == first

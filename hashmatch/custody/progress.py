@@ -1,0 +1,48 @@
+"""How far a case came, and what keeps it there, in words that name no clip."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from hashmatch.clips.store import ObjectDenied, VersionsRemain
+from hashmatch.custody.record import State
+from hashmatch.custody.vault import VaultFailed
+from hashmatch.errors import CustodyError, HashmatchError, StorageError
+
+
+class Progress(NamedTuple):
+    """Where a case is now, and what keeps it there (or, of a `lost` one, why there is no copy).
+
+    A problem is for the caller to raise the alarm about. It names no clip.
+    """
+
+    case: str
+    state: State
+    problem: str | None
+
+
+class PlatformWaits(CustodyError):
+    """The platform has not said that the clip is down: {problem}
+
+    The original stays where it is until then, and the next run asks again. Check [withdraw] and what
+    answers there; docs/platform.md says which answers count.
+    """
+
+
+class SealedCopyLost(StorageError):
+    """The sealed copy is not what was sealed, and the original is gone from clip storage.
+
+    Restore the object from the vault's backup; the next run verifies it again.
+    """
+
+
+def in_words(error: HashmatchError) -> str:
+    """For log and listing. What clip storage says is not repeated: it may name the clip."""
+    if isinstance(error, ObjectDenied):
+        return "clip storage refused access; check that this host may read and delete originals"
+    if isinstance(error, VersionsRemain):
+        said = {**error.details, "key": "the original", "url": "clip storage"}
+        return f"{VersionsRemain(**said).message} {error.remedy}"
+    if isinstance(error, StorageError) and not isinstance(error, VaultFailed | SealedCopyLost):
+        return f"clip storage failed ({type(error).__name__})"
+    return error.message
