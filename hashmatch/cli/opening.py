@@ -161,40 +161,42 @@ def key_command(app: App, case: str) -> None:
 
 @click.command("rewrap")
 @click.argument("cases", metavar="[CASE]...", nargs=-1)
-@click.option(
-    "--identity",
-    required=True,
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="A private age key that opens the cases now. Never on a host that scans.",
-)
+@identity_option
+@case_key_option
 @pass_app
-def rewrap_command(app: App, cases: tuple[str, ...], identity: Path) -> None:
+def rewrap_command(app: App, cases: tuple[str, ...], identity: Path | None, case_key: Any) -> None:
     """Seal the keys of cases for the custodians that the settings name now, and for nobody else.
 
-    After a custodian came or left, or a key was lost. FILE is a private key that still opens them.
-    No clip is read or opened. Without CASE: all that the vault holds.
+    After a custodian came or left, or a key was lost; with a private key that still opens them. No
+    clip is read or opened. Without CASE: all that have a key in the vault. Not while a run goes on.
+    --case-key is for one case, as in `hashmatch quarantine key --help`.
 
     \b
     Example:
       hashmatch quarantine rewrap --identity break-glass.key
     """
-    from hashmatch.custody import opening, rewrapping
+    from hashmatch.custody import keychange, rewrapping
     from hashmatch.custody.people import Role
-    from hashmatch.custody.unseal import load_identities
 
     by = app.person(Role.CUSTODIAN, named=True)
-    vault = _custody(app).vault
-    with app.db.read() as session:
-        if opening.scans_here(session):
-            raise opening.ScanHost(case=cases[0] if cases else "CASE")
-        cases = cases or tuple(rewrapping.rewrappable(session))
-    keys = load_identities(identity)
-    with app.db.custody_lock():
+    if case_key is not None and len(cases) != 1:
+        raise click.UsageError("--case-key opens one case: name it")
+    custody, stays = _custody(app), 0
+    with app.db.run_lock(), app.db.custody_lock():
+        with app.db.read() as session:
+            cases = cases or tuple(rewrapping.rewrappable(session))
         for case in cases:
-            rewrapping.rewrap(app.db, vault, case, keys, by=by)
-            click.echo(case)
-    tell(f"{len(cases)} keys are sealed for {len(vault.recipients.keys)} custodians.")
+            keychange.settle(app.db, custody.vault, case)
+            with app.db.read() as session:
+                loaded = _load(session, case)
+            rewrapping.refuse_without_key(loaded)
+            key = _key(app, custody, loaded, identity, case_key)
+            problem = rewrapping.rewrap(app.db, custody.vault, loaded, key, by=by)
+            stays += problem is not None
+            click.echo("\t".join((case, problem or "")))
+    tell(f"{len(cases)} keys are sealed for {len(custody.vault.recipients.keys)} custodians.")
+    if stays:
+        raise NotFinished(count=stays)
 
 
 @click.command("confirm")

@@ -1,6 +1,6 @@
 """Rewrapping: a case's key is sealed anew when custodians come or go; the clip is not touched.
 
-    rewrap(db, vault, case_id, identities, by="ann")     # with a private key, not on a scan host
+    rewrap(db, vault, case, key, by="ann")     # key: the case's own, opened with a private key
 
 The key is in memory only, and the plaintext of the clip is nowhere. `keychange` says what a crash
 in the middle leaves.
@@ -8,19 +8,17 @@ in the middle leaves.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from hashmatch.clips.store import ObjectChanged, ObjectNotFound
-from hashmatch.custody import keychange, record
+from hashmatch.clips.store import ObjectChanged, ObjectNotFound, VersionsRemain
+from hashmatch.custody import keychange
 from hashmatch.custody.agestream import measure
-from hashmatch.custody.record import KEPT, State
-from hashmatch.custody.seal import seal_bytes
-from hashmatch.custody.unseal import Identity, Unopenable, open_case_key
+from hashmatch.custody.record import KEPT, UNFINISHED, Case, State
+from hashmatch.custody.seal import CaseKey, seal_bytes
 from hashmatch.custody.vault import Vault, VaultFailed, key_name
 from hashmatch.db.schema import CaseRow
 from hashmatch.db.session import Database
@@ -34,39 +32,42 @@ class NoKey(CustodyError):
     """
 
 
+_WITH_KEY = (*UNFINISHED, *KEPT, State.RELEASED)
+
+
 def rewrappable(session: Session) -> list[str]:
-    """Cases whose key is in the vault and on its way nowhere, oldest first."""
-    query = select(CaseRow.id).where(
-        CaseRow.state.in_((*KEPT, State.RELEASED)), CaseRow.key_sha256.is_not(None)
-    )
+    """Cases whose key is in the vault, oldest first."""
+    query = select(CaseRow.id).where(CaseRow.state.in_(_WITH_KEY), CaseRow.key_sha256.is_not(None))
     return list(session.scalars(query.order_by(CaseRow.detected_at, CaseRow.id)))
 
 
-def rewrap(
-    db: Database, vault: Vault, case_id: str, identities: Sequence[Identity], *, by: str
-) -> None:
+def refuse_without_key(case: Case) -> None:
+    """Raises NoKey for a case that has none in the vault."""
+    if case.case_key is None or case.state not in _WITH_KEY:
+        raise NoKey(case=case.id, state=case.state)
+
+
+def rewrap(db: Database, vault: Vault, case: Case, key: CaseKey, *, by: str) -> str | None:
     """Seal a case's key for the custodians of the settings, and for nobody else.
 
     Earlier versions of the object that storage keeps are removed: the one who left could open them.
-    Raises NoSuchCase, NoKey, WrongIdentity, Unopenable, VaultFailed. Held: the custody lock.
+    Returns why some stay, if they do. Raises NoKey, VaultFailed. Held: the run's and the custody
+    lock, as a run would take a key that changes for a damaged one.
     """
-    keychange.settle(db, vault, case_id)
-    with db.read() as session:
-        case = record.load(session, case_id)
-    if case.case_key is None or case.state not in (*KEPT, State.RELEASED):
-        raise NoKey(case=case_id, state=case.state)
+    refuse_without_key(case)
     place = key_name(case.vault_key)
-    old = b"".join(vault.read(place))
-    if measure(old) != case.key:
-        raise Unopenable(case=case_id, what="key", problem="it is not the one on record")
-    key = open_case_key(old, identities, case.case_key, case_id)
     new = seal_bytes(key.private.encode(), vault.recipients)
-    planned = measure(new)
     before = vault.store.head(place).etag
     with db.write() as session:
-        keychange.begin(session, case, planned, vault.recipients.keys, by=by, at=datetime.now(UTC))
+        keychange.begin(
+            session, case, measure(new), vault.recipients.keys, by=by, at=datetime.now(UTC)
+        )
     vault.put(place, new)
-    with suppress(ObjectChanged, ObjectNotFound):
-        vault.store.delete(place, before)
-    if keychange.settle(db, vault, case_id) is not True:
+    if keychange.settle(db, vault, case.id) is not True:
         raise VaultFailed(problem="the case's key read back is not what was sealed.")
+    try:
+        with suppress(ObjectChanged, ObjectNotFound):
+            vault.store.delete(place, before)
+    except VersionsRemain as error:
+        return f"earlier versions of its sealed key stay in the vault: {error.details['problem']}"
+    return None

@@ -8,6 +8,7 @@ from __future__ import annotations
 import fcntl
 import os
 import socket
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -29,17 +30,23 @@ _HOLDER = text(
 
 
 @contextmanager
-def file_lock(path: Path, refused: type[HashmatchError]) -> Iterator[None]:
-    """flock on `path`, which names its holder. Raises `refused` if there is one.
+def file_lock(database: Path, name: str, refused: type[HashmatchError]) -> Iterator[None]:
+    """flock on a file beside the database that names its holder. Raises `refused` if there is one.
 
-    The file stays: to unlink it would let two holders lock two files of one name.
+    Who may write the database may take the lock: the file has its mode and group. It stays: to
+    unlink it would let two holders lock two files of one name.
     """
+    path = database.with_name(database.name + name)
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
         problem = f"its lock file cannot be opened, {error.strerror}. Check who owns it"
         raise DatabaseError(url=path, problem=problem) from error
     try:
+        with suppress(OSError):  # somebody else's file has been given its mode by them
+            like = database.stat()
+            os.fchown(descriptor, -1, like.st_gid)
+            os.fchmod(descriptor, stat.S_IMODE(like.st_mode))
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

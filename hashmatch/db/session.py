@@ -93,13 +93,13 @@ class Database:
         """Held by one run at a time; raises AlreadyRunning. Freed when its process dies."""
         if self.file is None:
             return lock.advisory_lock(self.engine, lock.RUN_KEY, AlreadyRunning)
-        return lock.file_lock(self.file.with_name(self.file.name + ".lock"), AlreadyRunning)
+        return lock.file_lock(self.file, ".lock", AlreadyRunning)
 
     def custody_lock(self) -> AbstractContextManager[None]:
         """Held by one act of a person on a case at a time, also during a run; raises CustodyBusy."""
         if self.file is None:
             return lock.advisory_lock(self.engine, lock.CUSTODY_KEY, CustodyBusy)
-        return lock.file_lock(self.file.with_name(self.file.name + ".custody.lock"), CustodyBusy)
+        return lock.file_lock(self.file, ".custody.lock", CustodyBusy)
 
     def close(self) -> None:
         """Closes the connections that wait in the pool."""

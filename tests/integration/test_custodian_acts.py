@@ -13,14 +13,26 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
-from custody_parts import CLIP, KEY, Scene, in_folders, keys, make_key, needs_age, now, opened
+from custody_parts import (
+    CLIP,
+    KEY,
+    Scene,
+    Through,
+    in_folders,
+    keys,
+    make_key,
+    needs_age,
+    now,
+    opened,
+)
 from sqlalchemy import select, update
 
 from hashmatch.audit.keys import KeyUnsafe, create_keys
 from hashmatch.audit.verification import verify
 from hashmatch.cli.main import cli
 from hashmatch.cli.opening import NotWritten, WhichKey
-from hashmatch.clips.store import Store
+from hashmatch.clips.store import StorageUnavailable, Store
+from hashmatch.clips.store_folder import FolderStore
 from hashmatch.custody import people
 from hashmatch.custody.destruction import NoCertificate, destroy
 from hashmatch.custody.host import host_id
@@ -32,7 +44,7 @@ from hashmatch.custody.retention import NoJurisdiction
 from hashmatch.custody.unseal import IdentityMalformed, IdentityMissing, WrongIdentity
 from hashmatch.custody.vault import key_name
 from hashmatch.db.schema import CaseRow, DecisionRow, OutboxRow, RunRow
-from hashmatch.errors import CustodyBusy
+from hashmatch.errors import AlreadyRunning, CustodyBusy
 
 __all__ = ["keys"]
 pytestmark = needs_age
@@ -253,6 +265,34 @@ class TestRewrapping:
         assert "1 of 1 sealed objects are whole" in room.does("verify").stderr
         assert room.scene.open_steps() == []
 
+    def test_on_one_server_with_one_cases_key_and_no_custodians(self, room, tmp_path):
+        room.scans_here()
+        new, (_, break_glass) = make_key(tmp_path, "new"), room.scene.keys
+        room.settings(recipients=[new.public, break_glass.public])
+        error = room.refuses("rewrap", "--identity", str(break_glass.file))
+        assert isinstance(error, ScanHost)
+        secret = opened(room.does("key", room.case).stdout_bytes, break_glass)
+        room.does("rewrap", room.case, "--case-key", "-", stdin=secret)
+        room.scene.keys = (new, break_glass)
+        assert room.scene.recovered() == [CLIP, CLIP]
+
+    def test_a_case_that_is_still_being_taken_has_its_key_changed_too(self, room, tmp_path):
+        room.scene.begin(key="2026/another.mp4")
+        unable = Failing(room.scene.clips, StorageUnavailable(url="s3://c/", problem="out"))
+        assert room.scene.custody(clips=unable).advance(room.case).state == "withdrawn"
+        new, (_, break_glass) = make_key(tmp_path, "new"), room.scene.keys
+        room.settings(recipients=[new.public, break_glass.public])
+        assert "2 keys" in room.does("rewrap", "--identity", str(break_glass.file)).stderr
+        room.scene.keys = (new, break_glass)
+        room.does("resume")
+        assert room.scene.row.state == "removed"
+        assert room.scene.recovered() == [CLIP, CLIP]
+
+    def test_not_while_a_run_goes_on(self, room):
+        with room.scene.db.run_lock():
+            error = room.refuses("rewrap", "--identity", room.identity)
+        assert isinstance(error, AlreadyRunning)
+
     def test_never_with_a_strangers_key(self, room, tmp_path):
         stranger = make_key(tmp_path, "stranger")
         assert isinstance(room.refuses("rewrap", "--identity", str(stranger.file)), WrongIdentity)
@@ -287,11 +327,14 @@ class TestRewrapping:
 
 
 def room_rewrap(room: Room) -> None:
+    from hashmatch.custody import opening
     from hashmatch.custody.rewrapping import rewrap
     from hashmatch.custody.unseal import load_identities
 
     vault = room.scene.custody().vault
-    rewrap(room.scene.db, vault, room.case, load_identities(Path(room.identity)), by="alice")
+    case = opening.load(room.scene.db, room.case)
+    key = opening.key_of(vault, case, load_identities(Path(room.identity)))
+    rewrap(room.scene.db, vault, case, key, by="alice")
 
 
 class TestDestruction:
@@ -388,6 +431,17 @@ def _immutable(folder: Path) -> bool:
     return False
 
 
+class Failing(Through):
+    """Clip storage that deletes nothing."""
+
+    def __init__(self, store: Store, error: StorageUnavailable) -> None:
+        super().__init__(store)
+        self.error = error
+
+    def delete(self, key, etag):
+        raise self.error
+
+
 class FlakyClips:
     """Clip storage that takes the clip and keeps something else, once."""
 
@@ -434,3 +488,29 @@ def test_a_second_confirmation_of_the_same_is_told_so(room):
         requests.confirm(session, room.case, by="bob", now=now(), terms=_terms(room))
     with room.scene.db.write() as session, pytest.raises(AlreadyConfirmed):
         requests.confirm(session, room.case, by="bob", now=now(), terms=_terms(room))
+
+
+def test_a_locked_vault_keeps_the_old_key_and_the_change_says_so(
+    s3_server, tmp_path, sqlite_db, keys
+):
+    """Object lock: nobody can remove the earlier sealed key yet, and the new one is in force."""
+    from hashmatch.clips.opening import open_store
+    from hashmatch.config import Vault as VaultSettings
+    from hashmatch.custody import opening
+    from hashmatch.custody.rewrapping import rewrap
+    from hashmatch.custody.unseal import load_identities
+
+    bucket = s3_server.bucket(lock=True)
+    (tmp_path / "clips").mkdir()
+    given = bucket.storage().model_dump()
+    vault = open_store(VaultSettings(**{**given, "lock_days": 3}), tmp_path)
+    scene = Scene(sqlite_db, FolderStore(tmp_path / "clips"), vault, keys).begin()
+    custody = scene.custody()
+    assert custody.advance(scene.case).problem is None
+    case = opening.load(sqlite_db, scene.case)
+    key = opening.key_of(custody.vault, case, load_identities(keys[0].file))
+    problem = rewrap(sqlite_db, custody.vault, case, key, by="alice")
+    assert "stay in the vault" in problem
+    assert scene.open_steps() == []
+    assert scene.kinds()[-1] == "case-rewrapped"
+    assert scene.recovered() == [CLIP, CLIP]

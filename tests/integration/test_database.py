@@ -22,7 +22,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 from hashmatch.db import engines, problems
 from hashmatch.db.schema import EntryRow, ListRow
 from hashmatch.db.session import Database
-from hashmatch.errors import AlreadyRunning, ConfigError, DatabaseError
+from hashmatch.errors import AlreadyRunning, ConfigError, CustodyBusy, DatabaseError
 
 NOW = datetime(2026, 11, 22, 3, 0, tzinfo=UTC)
 
@@ -205,6 +205,26 @@ def test_a_child_does_not_keep_the_lock(db: Database) -> None:
     finally:
         child.kill()
         child.wait()
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o660])
+def test_who_may_write_the_database_may_take_its_locks(sqlite_db: Database, mode: int) -> None:
+    """Two custodians of one server have two accounts."""
+    sqlite_db.file.chmod(mode)
+    with sqlite_db.run_lock(), sqlite_db.custody_lock():
+        for name in (".lock", ".custody.lock"):
+            file = sqlite_db.file.with_name(sqlite_db.file.name + name)
+            assert stat.S_IMODE(file.stat().st_mode) == mode
+            assert file.stat().st_gid == sqlite_db.file.stat().st_gid
+
+
+def test_an_act_of_custody_keeps_out_another_and_no_run(db: Database) -> None:
+    with db.custody_lock():
+        with pytest.raises(CustodyBusy) as caught, db.custody_lock():
+            pytest.fail("two hold the lock")
+        assert caught.value.exit_code == 13
+        with db.run_lock():
+            pass
 
 
 def test_a_lock_file_that_cannot_be_opened_is_named(sqlite_db: Database, tmp_path: Path) -> None:
