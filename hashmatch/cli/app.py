@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable
+from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -80,6 +81,29 @@ def emit_json(value: Any) -> None:
 def tell(text: str) -> None:
     """A line for people, on stderr."""
     click.echo(text, err=True)
+
+
+def cell(value: Any) -> str:
+    """A value as a table shows it: lists with commas, nothing as nothing."""
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
+    return "" if value is None else str(value)
+
+
+def shown_time(at: datetime | None) -> str | None:
+    """A time as commands show it, to the second."""
+    return at.isoformat(timespec="seconds") if at is not None else None
+
+
+def show_details(shown: dict[str, Any], columns: list[str]) -> None:
+    """What is known of a case or a review, and under it its matches with what speaks for each."""
+    matches = shown.pop("matches")
+    table(["", ""], [[name, cell(value)] for name, value in shown.items()])
+    click.echo()
+    table(columns, [[cell(match[column]) for column in columns] for match in matches])
+    for match in matches:
+        for line in match["evidence"]:
+            click.echo(f"{match['list']}/{match['entry']}: {line}")
 
 
 def table(columns: list[str], rows: list[list[str]]) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hashmatch.cli.app import App, emit_json, json_option, pass_app, table, tell
+from hashmatch.cli.app import App, cell, emit_json, json_option, pass_app, shown_time, table, tell
 
 if TYPE_CHECKING:
     from hashmatch.custody.due import Due
@@ -114,7 +114,7 @@ def report_command(app: App, case: str, reference: str, reported: datetime | Non
         row = reporting.report(
             session, case, reference=reference, reported=reported or now, by=by, now=now
         )
-    at = _time(row.reported_at)
+    at = shown_time(row.reported_at)
     tell(
         f"{case} counts as reported at {at}. `hashmatch quarantine due` shows when its clocks end."
     )
@@ -237,7 +237,7 @@ def requests_command(app: App, as_json: bool) -> None:
         emit_json(shown)
         return
     columns = ["case", "kind", "state", "asked_by", "expires_at", "may_confirm", "reason"]
-    table(columns, [[_cell(one[column]) for column in columns] for one in shown])
+    table(columns, [[cell(one[column]) for column in columns] for one in shown])
 
 
 @click.command("cancel")
@@ -273,7 +273,7 @@ def _ask(app: App, kind: str, case: str, reason: str) -> None:
     hours = app.settings.custody.confirm_hours
     tell(
         f"Nothing is done yet. {' or '.join(terms.others(by))}, a custodian, must confirm within "
-        f"{hours:g} hours, until {_time(request.expires_at)}, with "
+        f"{hours:g} hours, until {shown_time(request.expires_at)}, with "
         f"`hashmatch quarantine confirm {case}`."
     )
 
@@ -294,7 +294,7 @@ def _rows(case: Due) -> list[list[str]]:
     lines = []
     for clock in case.clocks:
         rule = clock.rule
-        start, end = _time(clock.start) or "not reported", _time(clock.end) or ""
+        start, end = shown_time(clock.start) or "not reported", shown_time(clock.end) or ""
         lines.append([*about, rule.name, start, end, rule.source, rule.counsel])
     return lines or [[*about, "nothing keeps it", "", "", "", ""]]
 
@@ -307,8 +307,8 @@ def _clock(clock: Clock, now: datetime) -> dict[str, Any]:
         "keeps": rule.keeps,
         "from": rule.clock,
         "length": str(rule.length),
-        "start": _time(clock.start),
-        "end": _time(clock.end),
+        "start": shown_time(clock.start),
+        "end": shown_time(clock.end),
         "ended": clock.ended(now),
         "source": rule.source,
         "counsel": rule.counsel,
@@ -324,20 +324,12 @@ def _request(row: RequestRow, custodians: Collection[str], now: datetime) -> dic
         "kind": row.kind,
         "state": state,
         "asked_by": row.asked_by,
-        "asked_at": _time(row.asked_at),
-        "expires_at": _time(row.expires_at),
+        "asked_at": shown_time(row.asked_at),
+        "expires_at": shown_time(row.expires_at),
         "confirmed_by": row.confirmed_by,
         "may_confirm": sorted(set(custodians) - {row.asked_by}) if state == "open" else [],
         "reason": row.reason,
     }
-
-
-def _cell(value: Any) -> str:
-    return ", ".join(value) if isinstance(value, list) else str(value)
-
-
-def _time(value: datetime | None) -> str | None:
-    return value.isoformat(timespec="seconds") if value is not None else None
 
 
 COMMANDS = (

@@ -8,7 +8,17 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hashmatch.cli import custodians, opening
-from hashmatch.cli.app import App, emit_json, json_option, pass_app, table, tell
+from hashmatch.cli.app import (
+    App,
+    cell,
+    emit_json,
+    json_option,
+    pass_app,
+    show_details,
+    shown_time,
+    table,
+    tell,
+)
 from hashmatch.cli.report_draft import export_command
 from hashmatch.errors import StorageError, VaultDamaged
 
@@ -92,8 +102,10 @@ def list_command(app: App, state: str | None, as_json: bool) -> None:
     """
     from sqlalchemy import select
 
+    from hashmatch.custody.people import Role
     from hashmatch.db.schema import CaseRow
 
+    app.person(*Role)
     query = select(CaseRow).order_by(CaseRow.detected_at.desc(), CaseRow.id)
     if state is not None:
         query = query.where(CaseRow.state == state)
@@ -103,7 +115,7 @@ def list_command(app: App, state: str | None, as_json: bool) -> None:
         emit_json(cases)
         return
     columns = ["case", "state", "detected_at", "lists", "problem"]
-    table(columns, [[_cell(case[column]) for column in columns] for case in cases])
+    table(columns, [[cell(case[column]) for column in columns] for case in cases])
 
 
 @quarantine_command.command("show")
@@ -121,28 +133,23 @@ def show_command(app: App, case: str, as_json: bool) -> None:
     """
     from hashmatch.audit import log
     from hashmatch.audit.commitments import commit_person
-    from hashmatch.custody.people import account
+    from hashmatch.custody.people import Role
     from hashmatch.custody.record import NoSuchCase
     from hashmatch.db.schema import CaseRow
 
+    person = app.person(*Role)
     with app.db.write() as session:
         row = session.get(CaseRow, case)
         if row is None:
             raise NoSuchCase(case=case)
         shown = _details(session, row)
-        by = commit_person(session, account())
+        by = commit_person(session, person)
         log.append(session, "case-shown", {"case": case, "by": by}, datetime.now(UTC))
     if as_json:
         emit_json(shown)
         return
-    matches = shown.pop("matches")
-    table(["", ""], [[name, _cell(value)] for name, value in shown.items()])
-    click.echo()
     columns = ["list", "version", "entry", "classification", "kind", "start", "end", "frames"]
-    table(columns, [[_cell(match[column]) for column in columns] for match in matches])
-    for match in matches:
-        for line in match["evidence"]:
-            click.echo(f"{match['list']}/{match['entry']}: {line}")
+    show_details(shown, columns)
 
 
 @quarantine_command.command("verify")
@@ -201,7 +208,7 @@ def _overview(session: Session, row: CaseRow) -> dict[str, Any]:
     return {
         "case": row.id,
         "state": row.state,
-        "detected_at": _time(row.detected_at),
+        "detected_at": shown_time(row.detected_at),
         "lists": sorted({match["list"] for match in _matches(session, row)}),
         "run": row.run_id,
         "attempts": row.attempts,
@@ -221,13 +228,13 @@ def _details(session: Session, row: CaseRow) -> dict[str, Any]:
         "platform_id": clip.platform_id,
         "channel": clip.channel,
         "run": row.run_id,
-        "detected_at": _time(row.detected_at),
-        "verified_at": _time(row.verified_at),
-        "withdrawn_at": _time(row.withdrawn_at),
-        "removed_at": _time(row.removed_at),
-        "reported_at": _time(row.reported_at),
-        "released_at": _time(row.released_at),
-        "destroyed_at": _time(row.destroyed_at),
+        "detected_at": shown_time(row.detected_at),
+        "verified_at": shown_time(row.verified_at),
+        "withdrawn_at": shown_time(row.withdrawn_at),
+        "removed_at": shown_time(row.removed_at),
+        "reported_at": shown_time(row.reported_at),
+        "released_at": shown_time(row.released_at),
+        "destroyed_at": shown_time(row.destroyed_at),
         "holds": _holds(session, row),
         "steps": _steps(session, row),
         "vault_key": row.vault_key,
@@ -255,7 +262,7 @@ def _steps(session: Session, row: CaseRow) -> list[str]:
 
     query = select(CaseStepRow).where(CaseStepRow.case_id == row.id).order_by(CaseStepRow.id)
     return [
-        f"{step.step} {_time(step.intended_at)}: {step.result.get('leaf', 'not finished')}"
+        f"{step.step} {shown_time(step.intended_at)}: {step.result.get('leaf', 'not finished')}"
         for step in session.scalars(query)
     ]
 
@@ -300,16 +307,6 @@ def _matches(session: Session, row: CaseRow) -> list[dict[str, Any]]:
         }
         for _, match in sorted(last.items())
     ]
-
-
-def _time(value: datetime | None) -> str | None:
-    return value.isoformat(timespec="seconds") if value is not None else None
-
-
-def _cell(value: Any) -> str:
-    if isinstance(value, list):
-        return ", ".join(map(str, value))
-    return "" if value is None else str(value)
 
 
 for command in (*opening.COMMANDS, *custodians.COMMANDS, export_command):

@@ -7,7 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hashmatch.cli.app import App, emit_json, json_option, pass_app, table, tell
+from hashmatch.cli.app import (
+    App,
+    cell,
+    emit_json,
+    json_option,
+    pass_app,
+    show_details,
+    shown_time,
+    table,
+    tell,
+)
 from hashmatch.cli.entries import entries_command, export_command, trust_command
 
 if TYPE_CHECKING:
@@ -66,7 +76,7 @@ def list_command(app: App, name: str | None, state: str, as_json: bool) -> None:
         emit_json(reviews)
         return
     columns = ["review", "state", "opened_at", "waited", "lists", "categories", "matches"]
-    table(columns, [[_cell(review[column]) for column in columns] for review in reviews])
+    table(columns, [[cell(review[column]) for column in columns] for review in reviews])
 
 
 @review_command.command("show")
@@ -95,15 +105,9 @@ def show_command(app: App, review: str, as_json: bool) -> None:
     if as_json:
         emit_json(shown)
         return
-    matches = shown.pop("matches")
-    table(["", ""], [[name, _cell(value)] for name, value in shown.items()])
-    click.echo()
     columns = ["decision", "list", "version", "entry", "category", "kind", "start", "end"]
     columns += ["frames", "standing"]
-    table(columns, [[_cell(match[column]) for column in columns] for match in matches])
-    for match in matches:
-        for line in match["evidence"]:
-            click.echo(f"{match['list']}/{match['entry']}: {line}")
+    show_details(shown, columns)
 
 
 @review_command.command("confirm")
@@ -180,7 +184,7 @@ def _overview(session: Session, row: ReviewRow) -> dict[str, Any]:
     return {
         "review": row.id,
         "state": row.state,
-        "opened_at": _time(row.opened_at),
+        "opened_at": shown_time(row.opened_at),
         "waited": _waited(row),
         "lists": sorted({match.list_name for match in matches}),
         "categories": sorted({match.classification for match in matches if match.classification}),
@@ -224,11 +228,11 @@ def _details(session: Session, row: ReviewRow) -> dict[str, Any]:
         "clip_key": clip.key,
         "platform_id": clip.platform_id,
         "channel": clip.channel,
-        "opened_at": _time(row.opened_at),
+        "opened_at": shown_time(row.opened_at),
         "waited": _waited(row),
         "run": row.run_id,
         "renditions": _renditions(session, clip.rendition_of, row.id),
-        "decided_at": _time(row.decided_at),
+        "decided_at": shown_time(row.decided_at),
         "decided_by": row.decided_by,
         "reason": row.reason,
         "matches": matches,
@@ -259,16 +263,6 @@ def _waited(row: ReviewRow) -> str:
     seconds = ((row.decided_at or datetime.now(UTC)) - row.opened_at).total_seconds()
     hours = max(0, int(seconds // 3600))
     return f"{hours // 24} d {hours % 24} h"
-
-
-def _time(value: datetime | None) -> str | None:
-    return value.isoformat(timespec="seconds") if value is not None else None
-
-
-def _cell(value: Any) -> str:
-    if isinstance(value, list):
-        return ", ".join(map(str, value))
-    return "" if value is None else str(value)
 
 
 for each in (entries_command, trust_command, export_command):
