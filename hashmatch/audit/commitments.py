@@ -124,14 +124,16 @@ def opened(session: Session, name: str) -> str | None:
 def openings(session: Session, content: object) -> dict[str, str]:
     """The values of the commitments in a leaf, or in several, as far as they are kept.
 
-    Clips stay as they are: their values are not in `opening`.
+    Clips stay as they are: their values are not in `opening`. So does content: a file's digest may
+    be a listed hash.
     """
     names = sorted(set(_commitments(content)))
     known: dict[str, str] = {}
     for start in range(0, len(names), _AT_ONCE):
         query = select(OpeningRow.commitment, OpeningRow.value)
         some = OpeningRow.commitment.in_(names[start : start + _AT_ONCE])
-        known |= {row.commitment: row.value for row in session.execute(query.where(some))}
+        shown = query.where(some, OpeningRow.kind != "content")
+        known |= {row.commitment: row.value for row in session.execute(shown)}
     return known
 
 

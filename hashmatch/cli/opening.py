@@ -1,4 +1,4 @@
-"""`hashmatch quarantine …`: what custodians do to a case, most of it with a private key."""
+"""`hashmatch quarantine open|key|rewrap`: what custodians do with a private key."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ from hashmatch.cli.custodians import reason_option
 from hashmatch.errors import CustodyError, RunIncomplete
 
 if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
+
     from hashmatch.custody.case import Custody
     from hashmatch.custody.record import Case
     from hashmatch.custody.seal import CaseKey
@@ -56,33 +58,6 @@ class NotFinished(RunIncomplete):
     """
 
 
-@click.command("resume")
-@pass_app
-def resume_command(app: App) -> None:
-    """Carry on every case that is unfinished: as each run does before it scans.
-
-    Takes cases on from their recorded step; ends destruction and changes of keys that were cut
-    short; tells the platform what it has not confirmed. Not while a run goes on (exit code 13).
-    Exits with 10 when something is left.
-
-    \b
-    Example:
-      hashmatch quarantine resume
-    """
-    from hashmatch.custody.people import Role
-
-    app.person(Role.OPERATOR, Role.CUSTODIAN)
-    custody, stuck, count = _custody(app), 0, 0
-    with app.db.run_lock():
-        for progress in custody.resume():
-            count += 1
-            stuck += progress.problem is not None
-            click.echo("\t".join((progress.case, progress.state, progress.problem or "")))
-    tell(f"{count - stuck} of {count} cases that were unfinished have come to their end.")
-    if stuck:
-        raise NotFinished(count=stuck)
-
-
 @click.command("open")
 @click.argument("case")
 @identity_option
@@ -108,9 +83,9 @@ def open_command(
 
     by = app.person(Role.CUSTODIAN, named=True)
     why = words.checked("reason", reason, case)
-    custody = _custody(app)
+    custody = custody_of(app)
     loaded = opening.load(app.db, case)
-    key = _key(app, custody, loaded, identity, case_key)
+    key = case_key_of(app, custody, loaded, identity, case_key)
     if to == "-":
         if sys.stdout.isatty():
             raise click.UsageError("--to -: stdout is a terminal; pipe it to where the clip goes")
@@ -151,7 +126,7 @@ def key_command(app: App, case: str) -> None:
     by = app.person(Role.CUSTODIAN, named=True)
     if sys.stdout.isatty():
         raise click.UsageError("stdout is a terminal; pipe it to `age -d -i custodian.key`")
-    sealed = opening.sealed_key(_custody(app).vault, opening.load(app.db, case))
+    sealed = opening.sealed_key(custody_of(app).vault, opening.load(app.db, case))
     with app.db.write() as session:
         body = {"case": case, "by": commit_person(session, by)}
         log.append(session, "case-key-given", dict(body), datetime.now(UTC))
@@ -181,16 +156,16 @@ def rewrap_command(app: App, cases: tuple[str, ...], identity: Path | None, case
     by = app.person(Role.CUSTODIAN, named=True)
     if case_key is not None and len(cases) != 1:
         raise click.UsageError("--case-key opens one case: name it")
-    custody, stays = _custody(app), 0
+    custody, stays = custody_of(app), 0
     with app.db.run_lock(), app.db.custody_lock():
         with app.db.read() as session:
             cases = cases or tuple(rewrapping.rewrappable(session))
         for case in cases:
             keychange.settle(app.db, custody.vault, case)
             with app.db.read() as session:
-                loaded = _load(session, case)
+                loaded = load_case(session, case)
             rewrapping.refuse_without_key(loaded)
-            key = _key(app, custody, loaded, identity, case_key)
+            key = case_key_of(app, custody, loaded, identity, case_key)
             problem = rewrapping.rewrap(app.db, custody.vault, loaded, key, by=by)
             stays += problem is not None
             click.echo("\t".join((case, problem or "")))
@@ -199,85 +174,11 @@ def rewrap_command(app: App, cases: tuple[str, ...], identity: Path | None, case
         raise NotFinished(count=stays)
 
 
-@click.command("confirm")
-@click.argument("case")
-@identity_option
-@case_key_option
-@pass_app
-def confirm_command(app: App, case: str, identity: Path | None, case_key: Any) -> None:
-    """Confirm what another custodian asked of a case, and do it.
-
-    A release takes a private key: the clip goes back, bit for bit, to its old key. Destruction
-    erases the case's key, then all else, and prints its certificate. What was confirmed before and
-    was cut short is done to its end.
-
-    \b
-    Example:
-      hashmatch quarantine confirm case-7hq2k6w4v3mzdpbe --identity custodian.key
-    """
-    from hashmatch.custody import opening, requests
-    from hashmatch.custody.destruction import destroy
-    from hashmatch.custody.people import Role
-    from hashmatch.custody.permission import Kind
-
-    by = app.person(Role.CUSTODIAN, named=True)
-    custody = _custody(app)
-    with app.db.custody_lock():
-        with app.db.write() as session:
-            requests.expire(session, datetime.now(UTC))
-        with app.db.read() as session:
-            asked = {one.case_id: one for one in requests.open_requests(session)}.get(case)
-        kind = None if asked is None else Kind(asked.kind)
-        key = None
-        if kind is Kind.RELEASE:
-            # Before anything is confirmed: the wrong key would leave it half done.
-            loaded = opening.load(app.db, case)
-            key = _key(app, custody, loaded, identity, case_key)
-        if asked is None or asked.confirmed_by is None:
-            _confirm(app, custody, case, by)
-        if key is not None:
-            _release(app, custody, case, key, by)
-        elif kind is Kind.DESTROY:
-            with app.db.read() as session:
-                loaded = _load(session, case)
-            done = destroy(app.db, custody.vault, loaded, custody.terms, custody.software)
-            click.echo(done, nl=False)
-            tell(f"{case} is destroyed. Its certificate: hashmatch quarantine certificate {case}")
-        else:
-            tell(f"{case} is forgotten: the log still proves what was done, and no longer to whom.")
+COMMANDS = (open_command, key_command, rewrap_command)
 
 
-@click.command("certificate")
-@click.argument("case")
-@pass_app
-def certificate_command(app: App, case: str) -> None:
-    """Print the certificate of a case that was destroyed, as JSON.
-
-    Its SHA-256 is in the leaf `case-destroyed` of the audit log.
-
-    \b
-    Example:
-      hashmatch quarantine certificate case-7hq2k6w4v3mzdpbe > certificate.json
-    """
-    from hashmatch.custody.destruction import certificate_of
-    from hashmatch.custody.people import Role
-
-    app.person(Role.CUSTODIAN, Role.AUDITOR)
-    with app.db.read() as session:
-        click.echo(certificate_of(session, case), nl=False)
-
-
-COMMANDS = (
-    resume_command,
-    open_command,
-    key_command,
-    rewrap_command,
-    confirm_command,
-    certificate_command,
-)
-
-
-def _custody(app: App) -> Custody:
+def custody_of(app: App) -> Custody:
+    """What works on cases, as the settings have it."""
     from hashmatch.clips.opening import open_store
     from hashmatch.pipeline.job import open_custody
 
@@ -285,14 +186,16 @@ def _custody(app: App) -> Custody:
     return open_custody(app.settings, app.db, clips)
 
 
-def _load(session: Any, case: str) -> Case:
+def load_case(session: Session, case: str) -> Case:
     from hashmatch.custody import record
 
     return record.load(session, case)
 
 
-def _key(app: App, custody: Custody, case: Case, identity: Path | None, given: Any) -> CaseKey:
-    """The key of the case, from one of the two options."""
+def case_key_of(
+    app: App, custody: Custody, case: Case, identity: Path | None, given: Any
+) -> CaseKey:
+    """The key of the case, from one of the two options. Raises WhichKey, ScanHost, …"""
     from hashmatch.custody import opening, unseal
 
     if (identity is None) == (given is None):
@@ -306,29 +209,6 @@ def _key(app: App, custody: Custody, case: Case, identity: Path | None, given: A
             raise opening.ScanHost(case=case.id)
     assert identity is not None
     return opening.key_of(custody.vault, case, unseal.load_identities(identity))
-
-
-def _confirm(app: App, custody: Custody, case: str, by: str) -> None:
-    """Confirm; what is forgotten is forgotten in the same transaction."""
-    from hashmatch.custody import forgetting, requests
-    from hashmatch.custody.permission import Kind
-
-    now = datetime.now(UTC)
-    with app.db.write() as session:
-        request = requests.confirm(session, case, by=by, now=now, terms=custody.terms)
-        if request.kind == Kind.FORGET:
-            forgetting.forget(session, request, now, custody.terms)
-
-
-def _release(app: App, custody: Custody, case: str, key: CaseKey, by: str) -> None:
-    from hashmatch.custody.release import release
-
-    with app.db.read() as session:
-        loaded = _load(session, case)
-    waiting = release(custody, loaded, key, custody.terms, app.settings.review, by=by)
-    tell(f"{case} is released: the clip is back at its old key, and its matches count as wrong.")
-    if waiting:
-        tell(f"The platform has not confirmed it yet, the next run asks again: {waiting}")
 
 
 def _refuse_place(app: App, path: Path) -> None:

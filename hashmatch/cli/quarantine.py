@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hashmatch.cli import custodians, opening
+from hashmatch.cli import confirming, custodians, opening
 from hashmatch.cli.app import (
     App,
     cell,
@@ -309,5 +309,10 @@ def _matches(session: Session, row: CaseRow) -> list[dict[str, Any]]:
     ]
 
 
-for command in (*opening.COMMANDS, *custodians.COMMANDS, export_command):
+for command in (
+    *opening.COMMANDS,
+    *custodians.COMMANDS,
+    *confirming.COMMANDS,
+    export_command,
+):
     quarantine_command.add_command(command)

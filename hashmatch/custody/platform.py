@@ -8,9 +8,9 @@ The network is used outside any transaction, and each attempt is noted in one of
 guaranteed: that the platform hears a message once. A process that dies between sending and noting
 sends it again, under the same id.
 
-One clip's answer is waited for `withdraw.wait_seconds`. Each wait that ends without an answer halves
-the next one, until there is one again: a platform that is slow for all clips costs a run two waits,
-not one a clip. One that does not answer at all is then left alone for REST seconds.
+One clip's answer is waited for `withdraw.wait_seconds`. Half of what was waited without
+an answer is taken off the next wait, until there is one again: a platform that is slow for all clips
+costs a run two waits, not one a clip. One that does not answer at all is then left alone for REST seconds.
 """
 
 from __future__ import annotations
@@ -103,8 +103,8 @@ class Platform:
                 return self._answer(row)
         if tries and reply.status is Status.NO_ANSWER:
             self._down, self._down_until = reply.problem, self.clock.passed() + (reply.wait or REST)
-        if self.clock.passed() - began >= self._patience / 2:
-            self._patience /= 2
+        # What was waited is gone for the others, so that all of it is two waits at the most.
+        self._patience = max(0.0, self._patience - (self.clock.passed() - began) / 2)
         return self._answer(row)
 
     def _left(self, row: OutboxRow) -> float:

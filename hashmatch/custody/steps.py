@@ -63,11 +63,14 @@ def intend(
 
 
 def open_step(session: Session, case_id: str, step: Step) -> CaseStepRow | None:
-    """The step as it was intended, while its result is not on record."""
+    """The step as it was intended, while its result is not on record.
+
+    Whoever changes it holds the case's row.
+    """
     query = select(CaseStepRow).where(
         CaseStepRow.case_id == case_id, CaseStepRow.step == step, CaseStepRow.ended_at.is_(None)
     )
-    return session.scalar(query.with_for_update())
+    return session.scalar(query)
 
 
 def end_step(

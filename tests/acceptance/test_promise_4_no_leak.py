@@ -18,8 +18,10 @@ import subprocess
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from unittest import mock
 
 import click
+import pyrage
 import pytest
 from drawn import write_clip
 from installation import Installation, vpdq_lines
@@ -29,6 +31,7 @@ from shard_parts import committed
 from hashmatch.audit.keys import load_id_key
 from hashmatch.audit.names import KeyedNames
 from hashmatch.cli.main import cli
+from hashmatch.custody import people
 from hashmatch.hashing.packing import unpack
 
 DIGEST, FRAMES, OWN_ID, LATER = (
@@ -256,6 +259,8 @@ def evidence(tmp_path_factory: pytest.TempPathFactory) -> Evidence:
         evidence.here("audit", "export", "--case", str(case), "--json")
     evidence.here("audit", "export", "--from", "2020-01-01", "--to", "2199-12-31")
 
+    decides_about_cases(evidence, home)
+
     own = reference(drawn[OWN_ID])[3][2]
     evidence.here("review", "show", own, code=26)
     evidence.here("review", "confirm", own, code=26)
@@ -292,6 +297,58 @@ def evidence(tmp_path_factory: pytest.TempPathFactory) -> Evidence:
         evidence.secrets.update(bytes.fromhex(text) for text in found)
     evidence.secrets.update({bytes.fromhex(pdq_hash(3)), bytes.fromhex(pdq_hash(99))})
     return evidence
+
+
+def decides_about_cases(evidence: Evidence, home: Path) -> None:
+    """All that custodians can be told: what is asked and confirmed, what is refused, and why."""
+    hashmatch = evidence.hashmatch
+    roles = {
+        f"HASHMATCH_PEOPLE__{role}": '["ann", "bob"]'
+        for role in ("OPERATORS", "REVIEWERS", "CUSTODIANS", "AUDITORS")
+    }
+    roles["HASHMATCH_CUSTODY__JURISDICTIONS"] = '["US"]'
+    case = str(evidence.rows("select id from 'case' order by id limit 1")[0][0])
+    opened = {
+        file.name: pyrage.decrypt(file.read_bytes(), [hashmatch.custodian])
+        for file in hashmatch.vault.rglob("*.key.age")
+    }
+    key = home / "case.key"
+    key.write_bytes(opened[f"{case}.key.age"])
+    drafts = home / "drafts"
+    drafts.mkdir()
+    with mock.patch.dict(hashmatch.environment, roles), mock.patch.object(people, "account") as who:
+        who.return_value = "ann"
+
+        def does(*command: str, code: int = 0) -> None:
+            evidence.here("quarantine", *command, code=code)
+
+        why = ("--reason", "a test")
+        does("hold", case, *why)
+        does("release", case, *why, code=22)
+        does("lift", case, *why)
+        does("report", case, "--reference", "CyberTip 1")
+        does("export", case, "--out", str(drafts))
+        does("due")
+        does("due", "--json")
+        does("destroy", case, *why, code=22)
+        does("forget", case, *why, code=22)
+        does("certificate", case, code=22)
+        does("key", "case-of-nobody", code=22)
+        does("open", case, *why, "--to", str(home / "seen.mp4"), "--identity", "none", code=22)
+        does("open", case, *why, "--to", str(home / "seen.mp4"), "--case-key", str(key), code=22)
+        does("rewrap", case, "--case-key", str(key))
+        does("release", case, *why)
+        does("cancel", case)
+        does("release", case, *why)
+        does("requests")
+        does("requests", "--json")
+        does("confirm", case, "--case-key", str(key), code=22)
+        who.return_value = "bob"
+        does("confirm", case, "--case-key", str(key))
+        does("resume")
+        does("show", case)
+    for draft in drafts.iterdir():
+        evidence.said.append(subprocess.CompletedProcess(("draft",), 0, draft.read_text(), ""))
 
 
 def windows(text: str) -> set[str]:
