@@ -13,10 +13,10 @@ from archive_parts import Archive, SeeingEngine, drawn
 from shard_parts import check_shards
 from sqlalchemy import select
 
-from hashmatch import config
 from hashmatch.audit.signing import LogRolledBack, Signer
 from hashmatch.audit.verification import verify
 from hashmatch.config import Anchors, Settings, Vault
+from hashmatch.config.sections import Database as DatabaseSection
 from hashmatch.custody.host import host_id
 from hashmatch.db.ledger import Turn
 from hashmatch.db.schema import AnchorRow, LeafRow, RunRow
@@ -282,7 +282,7 @@ def test_a_failed_run_hands_its_checkpoint_over_too(archive: Archive) -> None:
 def doctor(archive: Archive) -> Finding:
     """What it says of the log; what comes after is not looked at."""
     url = f"sqlite:///{archive.db.file}"
-    settings = archive.settings.model_copy(update={"database": config.Database(url=url)})
+    settings = archive.settings.model_copy(update={"database": DatabaseSection(url=url)})
     return next(one for one in examine(lambda: settings) if one.what == "audit log")
 
 

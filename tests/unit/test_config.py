@@ -10,13 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from hashmatch import config
 from hashmatch.config import Settings, load, render
+from hashmatch.config.sections import Matching
+from hashmatch.config.settings import sections
 from hashmatch.errors import ConfigError
 from hashmatch.model import Sampling
 
 SECRET = "wJalrXUtnFEMI-the-secret"
-NAMES = [(name, key) for name, kind in config._sections() for key in kind.model_fields]
+NAMES = [(name, key) for name, kind in sections() for key in kind.model_fields]
 
 
 @pytest.fixture(autouse=True)
@@ -266,4 +267,4 @@ def test_settings_cannot_be_changed_afterwards(given):
     with pytest.raises(ValueError, match="frozen"):
         settings.match.distance = 3
     with pytest.raises(ValueError, match="frozen"):
-        settings.match = config.Matching()
+        settings.match = Matching()

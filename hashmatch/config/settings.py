@@ -1,0 +1,171 @@
+"""Settings, put together of file and environment, or an error that names the setting and no value."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import os
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import get_origin
+
+from pydantic import BaseModel, PrivateAttr, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+)
+
+from hashmatch.config.sections import (
+    AnchorBucket,
+    Anchors,
+    Audit,
+    Clips,
+    Custody,
+    Database,
+    Decode,
+    Lists,
+    Matching,
+    People,
+    Report,
+    Review,
+    Run,
+    Vault,
+    Withdraw,
+)
+from hashmatch.errors import ConfigError
+
+FILE = "hashmatch.toml"
+_PREFIX = "HASHMATCH_"
+
+
+class Settings(BaseSettings):
+    """All settings, and the folder that relative paths in them start from."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=_PREFIX, env_nested_delimiter="__", extra="forbid", frozen=True
+    )
+
+    clips: Clips = Clips()
+    vault: Vault = Vault()
+    database: Database = Database()
+    lists: Lists = Lists()
+    decode: Decode = Decode()
+    match: Matching = Matching()
+    run: Run = Run()
+    audit: Audit = Audit()
+    anchors: Anchors = Anchors()
+    anchor_bucket: AnchorBucket = AnchorBucket()
+    withdraw: Withdraw = Withdraw()
+    custody: Custody = Custody()
+    review: Review = Review()
+    people: People = People()
+    report: Report = Report()
+    _home: Path = PrivateAttr(default_factory=Path.cwd)
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return env_settings, init_settings
+
+    @property
+    def home(self) -> Path:
+        return self._home
+
+    def path(self, relative: str) -> Path:
+        """A path of the settings, absolute."""
+        return (self._home / relative).absolute()
+
+
+def load(file: Path | None = None) -> Settings:
+    """The settings of `file`, or of hashmatch.toml in this folder, under those of the environment.
+
+    Without a file in this folder the environment alone may give them. Raises ConfigError.
+    """
+    source = file or Path(FILE)
+    try:
+        given = tomllib.loads(source.read_text("utf-8"))
+    except FileNotFoundError:
+        if file is not None or not any(_named_in_environment()):
+            raise ConfigError(source=source, problem="there is no such file") from None
+        given = {}
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError(source=source, problem=str(error)) from None
+    _refuse_unknown_variables()
+    try:
+        settings = Settings(**given)
+    except SettingsError:
+        problem = "not JSON, as which lists are written in the environment: '[\"*.mp4\"]'"
+        raise ConfigError(source=next(_not_json(), "environment"), problem=problem) from None
+    except ValidationError as error:
+        raise ConfigError(source=source, problem=_explain(error)) from None
+    settings._home = source.parent.absolute()
+    return settings
+
+
+def sections() -> Iterator[tuple[str, type[BaseModel]]]:
+    """The name and the class of each section, in their order."""
+    for name, field in Settings.model_fields.items():
+        section = field.annotation
+        assert isinstance(section, type)
+        assert issubclass(section, BaseModel)
+        yield name, section
+
+
+def _named_in_environment() -> Iterator[str]:
+    return (name for name in os.environ if name.startswith(_PREFIX) and "__" in name)
+
+
+def _refuse_unknown_variables() -> None:
+    known = {
+        f"{_PREFIX}{name}__{key}".upper() for name, kind in sections() for key in kind.model_fields
+    }
+    for name in _named_in_environment():
+        if name.upper() not in known:
+            problem = "no such setting" + _suggest(name.upper(), known)
+            raise ConfigError(source=name, problem=problem)
+
+
+def _not_json() -> Iterator[str]:
+    """The variables that should hold JSON, for a list or a whole section, and do not."""
+    wanted = {f"{_PREFIX}{name}".upper() for name, _ in sections()}
+    for name, kind in sections():
+        fields = kind.model_fields.items()
+        lists = (key for key, field in fields if get_origin(field.annotation) is tuple)
+        wanted |= {f"{_PREFIX}{name}__{key}".upper() for key in lists}
+    for name, value in os.environ.items():
+        if name.upper() in wanted:
+            try:
+                json.loads(value)
+            except ValueError:
+                yield name
+
+
+def _suggest(name: str, known: set[str]) -> str:
+    near = difflib.get_close_matches(name, known, n=1)
+    return f"; did you mean {near[0]}?" if near else ""
+
+
+def _explain(error: ValidationError) -> str:
+    """Each problem with its setting's name, and no value: it may be a secret."""
+    known_sections = dict(sections())
+    problems = []
+    for item in error.errors(include_input=False, include_url=False):
+        section, *rest = (str(part) for part in item["loc"])
+        name = f"[{section}] {'.'.join(rest)}" if rest else f"[{section}]"
+        if item["type"] == "extra_forbidden":
+            known = set(known_sections[section].model_fields) if rest else set(known_sections)
+            problems.append(
+                f"{name}: no such setting{_suggest(rest[0] if rest else section, known)}"
+            )
+        else:
+            problems.append(f"{name}: {item['msg']}")
+    return "; ".join(problems)
