@@ -138,7 +138,7 @@ def _release(app: App, custody: Custody, case: str, key: CaseKey, by: str) -> No
 
     with app.db.read() as session:
         loaded = load_case(session, case)
-    waiting = release(custody, loaded, key, custody.terms, app.settings.review, by=by)
+    waiting = release(custody, loaded, key, app.settings.review, by=by)
     tell(f"{case} is released: the clip is back at its old key, and its matches count as wrong.")
     if waiting:
         tell(f"The platform has not confirmed it yet, the next run asks again: {waiting}")

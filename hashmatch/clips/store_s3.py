@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import mimetypes
 import random
 import time
 from collections.abc import Iterable, Iterator
@@ -132,6 +133,7 @@ class S3Store:
     def write(self, key: str, chunks: Iterable[bytes], *, over: str | None = None) -> ObjectInfo:
         """As `Store.write`. Larger objects go up in parts, held in memory one at a time.
 
+        It gets the media type that its name says, so that a clip that comes back plays in a browser.
         With lock_days the version is locked; raises NoObjectLock if the bucket cannot. Parts of an
         upload that a crash cut short stay in the bucket, unseen, until a lifecycle rule
         (AbortIncompleteMultipartUpload) removes them.
@@ -139,6 +141,7 @@ class S3Store:
         name = self._s3.name(key)
         condition = _condition(over)
         lock = self._lock.headers(datetime.now(UTC)) if self._lock else {}
+        about = {**_media_type(key), **lock}
         self._look(key, over)
         parts = _parts(chunks)
         first = next(parts)
@@ -152,10 +155,10 @@ class S3Store:
                     Body=first,
                     ContentMD5=_md5(first),
                     **condition,
-                    **lock,
+                    **about,
                 )
         else:
-            size, answer = self._send(key, chain([first, second], parts), over, lock)
+            size, answer = self._send(key, chain([first, second], parts), over, about)
         found = self._s3.head(key)
         info = self._info(key, found)
         if info.size != size or info.etag != answer["ETag"]:
@@ -254,6 +257,11 @@ def _is_part(given: str | None, start: int, end: int, stop: int | None) -> bool:
     """Whether Content-Range says start..end, up to `stop` or the object's own end."""
     total = (given or "").rpartition("/")[2]
     return given == f"bytes {start}-{end - 1}/{total}" and str(end) == str(stop or total)
+
+
+def _media_type(key: str) -> dict[str, str]:
+    kind, encoding = mimetypes.guess_type(key.rpartition("/")[2])
+    return {} if kind is None or encoding is not None else {"ContentType": kind}
 
 
 def _md5(part: bytes) -> str:

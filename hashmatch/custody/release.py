@@ -1,6 +1,6 @@
 """Release: a clip that was taken by mistake goes back, bit for bit, to where it was.
 
-    release(custody, case, key, terms, rules, by="bob")     # two people have asked for it; key opens the case
+    release(custody, case, key, rules, by="bob")     # two people have asked for it; key opens the case
 
 The matches that took it are on record as wrong, so that the next scan does not take it again, and
 the platform is told that it may be shown. May be repeated after a crash: what an interrupted attempt
@@ -22,7 +22,6 @@ from hashmatch.custody import outbox, record, requests, steps
 from hashmatch.custody.agestream import Measure
 from hashmatch.custody.permission import Kind
 from hashmatch.custody.record import Case, State
-from hashmatch.custody.requests import Terms
 from hashmatch.custody.seal import CaseKey
 from hashmatch.custody.steps import Step
 from hashmatch.custody.unseal import UnsealedStream
@@ -51,9 +50,7 @@ class NotPutBack(StorageError):
     """
 
 
-def release(
-    custody: Custody, case: Case, key: CaseKey, terms: Terms, rules: Review, *, by: str
-) -> str | None:
+def release(custody: Custody, case: Case, key: CaseKey, rules: Review, *, by: str) -> str | None:
     """Put the clip back, look that it is there, and put that on record. Held: the custody lock.
 
     Returns what the platform has not confirmed yet, if anything; the next run asks it again.
@@ -62,7 +59,7 @@ def release(
     """
     with custody.db.write() as session:
         request = requests.confirmed(session, case.id, Kind.RELEASE)
-        requests.still_allowed(session, request, datetime.now(UTC), terms)
+        requests.still_allowed(session, request, datetime.now(UTC), custody.terms)
         steps.intend(session, case.id, Step.RELEASE, datetime.now(UTC), by)
     _put_back(custody, case, key)
     now = datetime.now(UTC)

@@ -2,8 +2,8 @@
 
 Reads one JSON request a line, does it in a child of its own, and answers with one JSON line: how
 the child ended (0, or minus the signal). A point is before and after every call of a store, every
-commit and, where all is in folders, every system call of Python code that changes files or moves
-bytes.
+request to S3, every commit and, where all is in folders, every system call of Python code that
+changes files or moves bytes.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from botocore.httpsession import URLLib3Session
 from sqlalchemy import event
 from sqlalchemy.orm import Session
 
@@ -87,13 +88,14 @@ def work(request: dict[str, Any]) -> None:
     )
     event.listen(Session, "before_commit", point)
     event.listen(Session, "after_commit", point)
+    URLLib3Session.send = pointed(URLLib3Session.send, point)
     if isinstance(clips, FolderStore) and isinstance(vault, FolderStore):
         for name in CALLS:
             setattr(os, name, pointed(getattr(os, name), point))
     if request["act"] == "release":
         case = opening.load(db, request["case"])
         key = CaseKey(str(case.case_key), request["key"])
-        release(custody, case, key, custody.terms, settings.review, by="bob")
+        release(custody, case, key, settings.review, by="bob")
     else:
         for _ in custody.resume():
             pass

@@ -472,10 +472,10 @@ def test_clip_storage_that_keeps_other_bytes_is_not_believed(room):
     case = opening.load(room.scene.db, room.case)
     key = opening.key_of(custody.vault, case, load_identities(Path(room.identity)))
     with pytest.raises(NotPutBack):
-        release(custody, case, key, custody.terms, Review(), by="bob")
+        release(custody, case, key, Review(), by="bob")
     assert room.scene.original() is None
     assert room.scene.row.state == "removed"
-    release(custody, case, key, custody.terms, Review(), by="bob")
+    release(custody, case, key, Review(), by="bob")
     assert room.scene.original() == CLIP
     assert room.scene.row.state == "released"
 

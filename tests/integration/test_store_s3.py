@@ -18,6 +18,7 @@ from hashmatch.clips.store import (
     StorageUnavailable,
     Store,
 )
+from hashmatch.clips.store_s3 import PART
 
 # What obstore refuses or alters, and other trouble-makers.
 ODD = [
@@ -118,3 +119,15 @@ def test_a_key_that_obstore_alters_is_listed_and_not_found(s3: Bucket) -> None:
     (info,) = store.list()
     with pytest.raises(ObjectNotFound):
         list(store.read(info.key, info.etag))
+
+
+def test_an_object_gets_the_media_type_that_its_name_says(s3, tmp_path):
+    """A clip that is given back must play in a browser again; a sealed one is no video."""
+    store = open_store(s3.storage(), tmp_path)
+    large = bytes(PART + 1)
+    wrote = {"a.mp4": b"small", "b.webm": large, "c.mp4.age": b"x", "d": b"x"}
+    for key, content in wrote.items():
+        store.write(key, [content])
+    kinds = {key: s3.client.head_object(Bucket=s3.name, Key=key)["ContentType"] for key in wrote}
+    assert (kinds["a.mp4"], kinds["b.webm"]) == ("video/mp4", "video/webm")
+    assert "video" not in kinds["c.mp4.age"] + kinds["d"]
