@@ -409,6 +409,9 @@ class TestDestruction:
         with pytest.raises(Dies):
             destroy(custody.db, custody.vault, case, custody.terms, custody.software)
         assert room.scene.open_steps() == ["destroy"]
+        # The key goes first: from then on nobody can open what is still there.
+        assert place not in room.scene.vault_keys()
+        assert room.scene.row.vault_key in room.scene.vault_keys()
         room.does("resume")
         assert room.scene.row.state == "destroyed"
         assert room.scene.vault_keys() == []

@@ -25,6 +25,7 @@ from hashmatch.audit.verification import verify
 from hashmatch.cli.main import cli
 from hashmatch.config import Review
 from hashmatch.custody.people import Role, RoleMissing, account
+from hashmatch.db import fingerprints
 from hashmatch.db.schema import (
     CaseRow,
     ClipRow,
@@ -38,8 +39,10 @@ from hashmatch.db.schema import (
 )
 from hashmatch.db.session import Database
 from hashmatch.errors import StorageError
+from hashmatch.hashing.recipes import recipe
 from hashmatch.lists.catalog import ListUnknown
-from hashmatch.model import Action, Match, MatchKind, Outcome, Reason, Verdict
+from hashmatch.model import Action, Algorithm, Match, MatchKind, Outcome, Reason, Verdict
+from hashmatch.pipeline.reviewed import Reviewed
 from hashmatch.pipeline.reviewing import ClipGone, Desk, NotInReview, ReasonRefused
 from hashmatch.reviews import export, record, standing
 from hashmatch.reviews.findings import Finding, digests_of
@@ -245,6 +248,17 @@ def test_promise_1_a_clip_whose_matches_are_all_rejected_is_what_was_seen_of_it(
     small.desk.reject(review, [], reason=WHY, by="alice")
     clip = small.clip("clip.mp4")
     assert (clip.outcome, clip.reason) == (outcome, reason)
+    # And so says the next look that finds the same match again, before it is recorded.
+    match = Match(
+        list="partner", version=1, entry="e-file", kind=MatchKind.FILE, distance=0,
+        action=Action.QUARANTINE, start=0, end=0, frames=0, classification="A1",
+    )  # fmt: skip
+    with small.db.read() as session:
+        seen = fingerprints.load(session, clip.id, {recipe(Algorithm.PDQ)})
+        found = Verdict(Outcome.MATCHED, None, seen.coverage, (match,))
+        sifted = Reviewed(small.archive.settings).sift(session, clip.id, clip.etag, seen, found)
+    assert (sifted.outcome, sifted.reason) == (outcome, reason)
+    assert (sifted.matches, sifted.rejected) == ((), (("partner", "e-file"),))
 
 
 def with_digest_match(office: Office, **about: Any) -> str:
