@@ -326,7 +326,10 @@ class Checkpoint(NamedTuple):
 
 def keys(text: str, what: str) -> list[Key]:
     found = []
-    for line in text.splitlines():
+    *lines, end = text.split("\n")
+    if end:
+        raise Refused(f"{what} does not end with a line feed")
+    for line in lines:
         name, _, rest = line.partition("+")
         identity, _, encoded = rest.partition("+")
         raw = unbase64(encoded)
@@ -372,6 +375,13 @@ def opened_note(note: bytes, known: list[Key], what: str) -> Checkpoint:
     return Checkpoint(origin, int(size), decoded)
 
 
+def unhex(text: str) -> bytes:
+    raw = bytes.fromhex(text)
+    if raw.hex() != text:
+        raise ValueError("spaces or capitals")
+    return raw
+
+
 def unbase64(text: str) -> bytes | None:
     try:
         raw = base64.b64decode(text.encode(), validate=True)
@@ -413,8 +423,8 @@ def read_openings(said: Any) -> dict[str, tuple[str, bytes]]:
         kinds: dict[str, Any] = {"commitment": str, "kind": str, "salt": str, held: str}
         name, kind, salt, value = fields(each, "an opening", **kinds)
         try:
-            raw = bytes.fromhex(value) if held == "bytes" else value.encode()
-            computed = commitment(kind, bytes.fromhex(salt), raw)
+            raw = unhex(value) if held == "bytes" else value.encode()
+            computed = commitment(kind, unhex(salt), raw)
         except ValueError:
             raise Refused("an opening has a malformed salt or value") from None
         if len(salt) != 32 or name != computed:
@@ -742,7 +752,7 @@ def given_keys(text: str | None) -> list[Key] | None:
             text = Path(text).read_text("utf-8")
         except (OSError, ValueError):
             raise Refused(f"--key: {shown(text)} is neither a key nor a readable file") from None
-    return keys(text.strip(), "--key")
+    return keys("\n".join(text.split()) + "\n", "--key")
 
 
 def verify(path: Path, key: str | None) -> int:

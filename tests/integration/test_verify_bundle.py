@@ -15,6 +15,7 @@ import sys
 import zipfile
 from collections.abc import Callable
 from datetime import date
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -199,11 +200,14 @@ def test_no_flipped_bit_of_the_small_members_is_verified(
     bundles: dict[str, Path], kind: str
 ) -> None:
     content = members(bundles[kind])
-    for name in ("manifest.json", "key.pub"):
-        for at in range(len(content[name])):
+    for name, bit in product(("manifest.json", "key.pub", "openings.json"), (0x01, 0x20)):
+        for at in range(len(content.get(name, b""))):
             bent = bytearray(content[name])
-            bent[at] ^= 1
-            file = packed({**content, name: bytes(bent)}, bundles[kind].with_suffix(".bent"))
+            bent[at] ^= bit
+            changed = {**content, name: bytes(bent)}
+            if name != "manifest.json":
+                changed = sealed(changed)
+            file = packed(changed, bundles[kind].with_suffix(".bent"))
             assert outcome(file) in (1, 3, 5), (name, at)
 
 
@@ -602,4 +606,4 @@ def test_its_help_names_every_exit_code() -> None:
 def test_a_wrong_key_id_is_no_key() -> None:
     encoded = base64.b64encode(b"\x01" + KEY.public_key().public_bytes_raw()).decode()
     with pytest.raises(verifier().Refused, match="verifier key"):
-        verifier().keys(f"{ORIGIN}+00000000+{encoded}", "it")
+        verifier().keys(f"{ORIGIN}+00000000+{encoded}\n", "it")
