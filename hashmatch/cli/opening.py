@@ -92,7 +92,7 @@ def open_command(
     else:
         with app.db.read() as session:
             if opening.scans_here(session):
-                raise opening.ScanHost(case=case)
+                raise opening.ClipMustNotStay(case=case)
         _refuse_place(app, Path(to))
     chunks = opening.open_clip(app.db, custody.vault, loaded, key, by=by, reason=why)
     if to == "-":
@@ -169,7 +169,7 @@ def rewrap_command(app: App, cases: tuple[str, ...], identity: Path | None, case
             problem = rewrapping.rewrap(app.db, custody.vault, loaded, key, by=by)
             stays += problem is not None
             click.echo("\t".join((case, problem or "")))
-    tell(f"{len(cases)} keys are sealed for {len(custody.vault.recipients.keys)} custodians.")
+    tell(f"Sealed for {len(custody.vault.recipients.keys)} custodians: {len(cases)} keys.")
     if stays:
         raise NotFinished(count=stays)
 

@@ -14,9 +14,9 @@ import os
 from pathlib import Path
 from typing import BinaryIO, Self
 
+from hashmatch.clips.new_files import write_all
 from hashmatch.clips.spool import ClipTooLarge, folder_errors, unnamed
 from hashmatch.clips.store import ObjectChanged, Store
-from hashmatch.clips.store_folder import write_all
 from hashmatch.errors import StorageError
 from hashmatch.model import Clip
 

@@ -19,8 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Self
 
+from hashmatch.clips.new_files import write_all
 from hashmatch.clips.store import ObjectChanged, StorageFull, Store
-from hashmatch.clips.store_folder import write_all
 from hashmatch.errors import StorageError
 from hashmatch.hashing.digests import Digester
 from hashmatch.model import Clip, Digests

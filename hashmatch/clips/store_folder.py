@@ -19,16 +19,16 @@ from __future__ import annotations
 
 import errno
 import os
-import secrets
 import stat
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from hashmatch.clips.keys import to_key, to_name
+from hashmatch.clips.new_files import discard, link, make_folder, named, new_file, write_all
 from hashmatch.clips.store import (
     CHUNK,
     Deletion,
@@ -47,7 +47,6 @@ from hashmatch.errors import StorageError
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 # Without O_NONBLOCK, opening a pipe that nobody writes to would wait forever.
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-_NEW_FILE, _NEW_FOLDER = 0o640, 0o750
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # Longer than a tick of the kernel's clock, which is 10 ms at most.
 _SETTLE_NS = 12_000_000
@@ -124,7 +123,7 @@ class FolderStore:
         with self._folder(key, folders, make=True) as folder:
             with self._errors(key, writing=True):
                 self._look(key, name, folder, over)
-                fd, partial = _new_file(folder)
+                fd, partial = new_file(folder)
             try:
                 try:
                     for chunk in chunks:
@@ -133,13 +132,13 @@ class FolderStore:
                     with self._errors(key, writing=True):
                         os.fsync(fd)
                         if over is None:
-                            _link(fd, partial, name, folder)
+                            link(fd, partial, name, folder)
                         else:
-                            with _named(fd, partial, folder) as source:
+                            with named(fd, partial, folder) as source:
                                 self._look(key, name, folder, over)
                                 os.replace(source, name, src_dir_fd=folder, dst_dir_fd=folder)
                 finally:
-                    _discard(partial, folder)
+                    discard(partial, folder)
                 # Only now: losing its other name gave the file another change time.
                 with self._errors(key, writing=True):
                     os.fsync(folder)
@@ -271,8 +270,7 @@ class FolderStore:
         try:
             for name in names:
                 if make:
-                    with suppress(FileExistsError):
-                        os.mkdir(name, _NEW_FOLDER, dir_fd=fd)
+                    make_folder(name, fd)
                     os.fsync(fd)
                 inner = os.open(name, _DIRECTORY | os.O_NOFOLLOW, dir_fd=fd)
                 os.close(fd)
@@ -307,56 +305,3 @@ class FolderStore:
                 return StorageFull(url=self.url, problem=f"{problem}, while {key!r} was written.")
             case _:
                 return StorageUnavailable(url=self.url, problem=f"{problem}, at {key!r}.")
-
-
-def _new_file(folder: int) -> tuple[int, bytes | None]:
-    """A file to write, and its name if the file system cannot do without one."""
-    try:
-        return os.open(
-            b".", os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC, _NEW_FILE, dir_fd=folder
-        ), None
-    except OSError as error:
-        if error.errno not in (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL):
-            raise
-    name = _partial_name()
-    flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC
-    return os.open(name, flags, _NEW_FILE, dir_fd=folder), name
-
-
-def _partial_name() -> bytes:
-    return f".hashmatch-{secrets.token_hex(8)}.partial".encode()
-
-
-@contextmanager
-def _named(fd: int, partial: bytes | None, folder: int) -> Iterator[bytes]:
-    """The written file's name to rename from: only what has a name can be renamed over another."""
-    if partial is not None:
-        yield partial
-        return
-    source = _partial_name()
-    _link(fd, None, source, folder)
-    try:
-        yield source
-    finally:
-        _discard(source, folder)
-
-
-def _discard(partial: bytes | None, folder: int) -> None:
-    if partial is not None:
-        with suppress(FileNotFoundError):
-            os.unlink(partial, dir_fd=folder)
-
-
-def _link(fd: int, partial: bytes | None, name: bytes, folder: int) -> None:
-    """Put the file under a free name. Raises FileExistsError."""
-    if partial is None:
-        os.link(f"/proc/self/fd/{fd}", name, dst_dir_fd=folder, follow_symlinks=True)
-    else:
-        os.link(partial, name, src_dir_fd=folder, dst_dir_fd=folder, follow_symlinks=False)
-
-
-def write_all(fd: int, chunk: bytes) -> None:
-    """All of the chunk: a write may take a part only, on a nearly full disk for one."""
-    rest = memoryview(chunk)
-    while rest:
-        rest = rest[os.write(fd, rest) :]

@@ -41,6 +41,15 @@ class ScanHost(CustodyError):
     """
 
 
+class ClipMustNotStay(CustodyError):
+    """Case {case}: this host scans clips, and an opened clip must not be stored on it.
+
+    Give --to - and let it pass through, into a file on a custodian's machine:
+    ssh scan "hashmatch quarantine open {case} --case-key - --reason … --to -" > case.mp4
+    (see docs/custody.md).
+    """
+
+
 class NotOpenable(CustodyError):
     """Case {case} is {state}: there is nothing that can be opened.
 

@@ -40,8 +40,11 @@ def file_lock(database: Path, name: str, refused: type[HashmatchError]) -> Itera
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
-        problem = f"its lock file cannot be opened, {error.strerror}. Check who owns it"
-        raise DatabaseError(url=path, problem=problem) from error
+        problem = (
+            f"its lock file {path.name} cannot be opened, {error.strerror}. "
+            "Give it the group and the mode of the database"
+        )
+        raise DatabaseError(url=database, problem=problem) from error
     try:
         with suppress(OSError):  # somebody else's file has been given its mode by them
             like = database.stat()

@@ -36,7 +36,7 @@ from hashmatch.clips.store_folder import FolderStore
 from hashmatch.custody import people
 from hashmatch.custody.destruction import NoCertificate, destroy
 from hashmatch.custody.host import host_id
-from hashmatch.custody.opening import NotOpenable, ScanHost
+from hashmatch.custody.opening import ClipMustNotStay, NotOpenable, ScanHost
 from hashmatch.custody.people import NobodyNamed, RoleMissing
 from hashmatch.custody.release import KeyTaken
 from hashmatch.custody.requests import AlreadyConfirmed, NothingAsked, SamePerson
@@ -195,6 +195,9 @@ class TestOpening:
         to = tmp_path_factory.mktemp("desk") / "clip.mp4"
         words = ("open", room.case, "--reason", "r", "--to", str(to), "--identity", room.identity)
         assert isinstance(room.refuses(*words), ScanHost)
+        secret = opened(room.does("key", room.case).stdout_bytes, room.scene.keys[0])
+        words = ("open", room.case, "--reason", "r", "--to", str(to), "--case-key", "-")
+        assert isinstance(room.refuses(*words, stdin=secret), ClipMustNotStay)
         assert not to.exists()
         assert "case-opened" not in room.scene.kinds()
 

@@ -158,7 +158,7 @@ def test_due_shows_the_clocks_of_each_case_and_what_counsel_has_not_seen(office,
     shown = desk.does("due")
     assert "not reported" in shown.stdout
     assert "SI 2026/268" in shown.stdout
-    assert "1 cases wait for a report" in shown.stderr
+    assert "Waiting for a report: 1." in shown.stderr
     assert "Not reviewed by your counsel: ca-content, uk-content, uk-reference." in shown.stderr
     assert "somebody" not in shown.output
 

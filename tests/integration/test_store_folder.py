@@ -7,6 +7,7 @@ import os
 import resource
 import signal
 import socket
+import stat
 import subprocess
 import sys
 import tempfile
@@ -463,6 +464,23 @@ def test_a_file_where_a_folder_must_be_is_told(root: Path, store: FolderStore) -
         store.write("a/b", [b"x"])
     with pytest.raises(KeyRefused, match="needs a folder"):
         store.write("folder", [b"x"])
+
+
+@pytest.mark.parametrize(("mode", "of_files"), [(0o700, 0o600), (0o755, 0o644), (0o2770, 0o660)])
+@pytest.mark.parametrize("over", [False, True])
+def test_what_is_written_is_open_to_whom_its_folder_is(
+    root: Path, store: FolderStore, mode: int, of_files: int, over: bool
+) -> None:
+    root.chmod(mode)
+    before = os.umask(0o077)
+    try:
+        etag = store.write("2026/11/a.mp4", [b"first"]).etag
+        if over:
+            store.write("2026/11/a.mp4", [b"second"], over=etag)
+    finally:
+        os.umask(before)
+    made = [root / "2026", root / "2026/11", root / "2026/11/a.mp4"]
+    assert [stat.S_IMODE(path.stat().st_mode) for path in made] == [mode, mode, of_files]
 
 
 def test_many_writers_share_new_folders(store: FolderStore) -> None:
