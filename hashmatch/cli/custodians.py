@@ -153,7 +153,9 @@ def due_command(app: App, as_json: bool) -> None:
         table(columns, [row for case in cases for row in _rows(case)])
     waiting = sum(not case.reported for case in cases)
     if waiting:
-        tell(f"Waiting for a report: {waiting}. `hashmatch quarantine report CASE` notes that it was sent.")
+        tell(
+            f"Waiting for a report: {waiting}. `hashmatch quarantine report CASE` notes that it was sent."
+        )
     unread = sorted({rule.name for rule in rules if rule.counsel == NOT_REVIEWED})
     if unread:
         tell(f"Not reviewed by your counsel: {', '.join(unread)}.")
