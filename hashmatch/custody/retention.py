@@ -40,8 +40,8 @@ _LONGEST_TEXT = 200
 class RetentionWrong(ConfigError):
     """Retention rules {source}, {rule}: {problem}
 
-    Nothing can be destroyed until that is right. Write it as the rules that come with hashmatch
-    are written, in hashmatch/custody/retention.toml.
+    No run starts and nothing is destroyed until that is right. Write it as the rules that come
+    with hashmatch are written, in hashmatch/custody/retention.toml.
     """
 
 

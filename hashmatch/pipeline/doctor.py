@@ -19,7 +19,7 @@ from hashmatch.errors import CanaryFailed, HashmatchError
 from hashmatch.hashing import selftest
 from hashmatch.pipeline import canary, crosscheck
 from hashmatch.pipeline.fingerprint import Fingerprinter
-from hashmatch.pipeline.job import now
+from hashmatch.pipeline.job import now, open_custody
 from hashmatch.pipeline.listsets import compile_lists
 from hashmatch.pipeline.worker import open_scanner
 
@@ -52,6 +52,7 @@ def examine(load_settings: Callable[[], Settings]) -> Iterator[Finding]:
     yield found.look("decoding", found.decoding)
     yield found.look("sandbox", found.sandbox)
     if found.db is not None:
+        yield found.look("custody", found.custody)
         yield found.look("audit log", found.audit_log)
         yield found.look("lists", found.lists)
         yield found.look("canary", found.canary)
@@ -94,6 +95,22 @@ class _Patient:
         open_vault(self._settings)
         count = len(set(self._settings.vault.recipients))
         return f"outside clip storage, sealed for {count} recipients"
+
+    def custody(self) -> str:
+        assert self.db is not None
+        clips = open_store(self._settings.clips, self._settings.home)
+        open_custody(self._settings, self.db, clips)
+        how = self._settings.withdraw.how
+        rules = ", ".join(self._settings.custody.jurisdictions)
+        custodians = len(set(self._settings.people.custodians))
+        return "; ".join(
+            (
+                "nobody is told before an original goes" if how == "nothing" else f"told by {how}",
+                f"retention of {rules}" if rules else "no jurisdiction: nothing can be destroyed",
+                f"{custodians} custodians"
+                + ("" if custodians >= 2 else ": nothing can be released or destroyed"),
+            )
+        )
 
     def hashing(self) -> str:
         selftest.check()
