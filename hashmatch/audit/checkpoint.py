@@ -83,6 +83,19 @@ def verifier_key(name: str, key: Ed25519PublicKey) -> str:
     return f"{_name(name)}+{key_id(name, key).hex()}+{encoded}"
 
 
+def parse_verifier_key(text: str) -> tuple[str, Ed25519PublicKey]:
+    """The name and the key of NAME+KEYID+BASE64. Raises CheckpointError for anything else."""
+    name, _, rest = text.partition("+")
+    identity, _, encoded = rest.partition("+")
+    raw = _base64(encoded) or b""
+    if raw[:1] != _ED25519 or len(raw) != 33:
+        raise CheckpointError(problem="it is no Ed25519 verifier key, NAME+KEYID+BASE64")
+    key = Ed25519PublicKey.from_public_bytes(raw[1:])
+    if key_id(name, key).hex() != identity:
+        raise CheckpointError(problem="its key id is that of another key or name")
+    return name, key
+
+
 def sign(text: str, name: str, key: Ed25519PrivateKey) -> str:
     """The signed note over `text`, which ends with a newline. Raises ValueError for a bad name."""
     if not text.endswith("\n"):

@@ -2,8 +2,10 @@
 
     create_keys(settings.path(settings.audit.key), settings.path(settings.audit.id_key))
     signer = load_signer(settings.path(settings.audit.key))
+    verifier = load_verifier(settings.path(settings.audit.key))    # or where only that is
 
-Both files belong to one account (0600) and are refused otherwise. Whoever has the signing key can
+Both files belong to one account (0600) and are refused otherwise. Who only verifies has the public
+half of the first in its place. Whoever has the signing key can
 sign a forged log: keep checkpoints elsewhere. Whoever loses the naming key can look up no clip that
 the log names: back it up.
 """
@@ -16,7 +18,10 @@ import stat
 from pathlib import Path
 
 from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import (
+    Ed25519PrivateKey,
+    Ed25519PublicKey,
+)
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
     NoEncryption,
@@ -24,6 +29,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
+from hashmatch.audit.checkpoint import CheckpointError, parse_verifier_key
 from hashmatch.errors import ConfigError
 
 ID_KEY_BYTES = 32
@@ -33,14 +39,15 @@ _MAX_BYTES = 4096
 class KeyMissing(ConfigError):
     """{source}: there is no such key file.
 
-    Restore it from its backup. On a new installation `hashmatch init` makes it.
+    Restore it from its backup. On a new installation `hashmatch init` makes it. To verify and prove
+    on another machine, have `hashmatch audit key` print the public key, and let audit.key name that.
     """
 
 
 class KeyUnsafe(ConfigError):
-    """{source}: others than its owner may use this key file ({mode}).
+    """{source}: others than its owner may {do} this key file ({mode}).
 
-    Make a new key if somebody may have read it; otherwise run `chmod 600` on it.
+    If somebody may have, it cannot be trusted any more. Otherwise run `chmod {right}` on it.
     """
 
 
@@ -76,6 +83,23 @@ def load_signer(path: Path) -> Ed25519PrivateKey:
     if not isinstance(key, Ed25519PrivateKey):
         raise KeyMalformed(source=path, expected="an unencrypted Ed25519 key in PEM")
     return key
+
+
+def load_verifier(path: Path) -> Ed25519PublicKey:
+    """The log's public key, of the signing key or as `hashmatch audit key` printed it.
+
+    Raises KeyMissing, KeyUnsafe (a public key that others may change) or KeyMalformed.
+    """
+    content, mode = _read(path)
+    if content.startswith(b"-----BEGIN"):
+        return load_signer(path).public_key()
+    if mode & 0o022:
+        raise KeyUnsafe(source=path, do="change", mode=stat.filemode(mode), right="644")
+    try:
+        return parse_verifier_key(content.decode().strip())[1]
+    except (UnicodeDecodeError, CheckpointError):
+        expected = "the log's key in PEM, nor its public key as `hashmatch audit key` prints it"
+        raise KeyMalformed(source=path, expected=expected) from None
 
 
 def load_id_key(path: Path) -> bytes:
@@ -116,6 +140,14 @@ def _create(path: Path, content: bytes) -> None:
 
 def read_secret(path: Path) -> bytes:
     """A small file that belongs to one account. Raises KeyMissing, KeyUnsafe or KeyMalformed."""
+    content, mode = _read(path)
+    if mode & 0o077:
+        raise KeyUnsafe(source=path, do="use", mode=stat.filemode(mode), right="600")
+    return content
+
+
+def _read(path: Path) -> tuple[bytes, int]:
+    """A small file and its mode."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except FileNotFoundError:
@@ -126,8 +158,6 @@ def read_secret(path: Path) -> bytes:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
             raise KeyMalformed(source=path, expected="a file")
-        if stat.S_IMODE(status.st_mode) & 0o077:
-            raise KeyUnsafe(source=path, mode=stat.filemode(status.st_mode))
-        return os.read(descriptor, _MAX_BYTES)
+        return os.read(descriptor, _MAX_BYTES), status.st_mode
     finally:
         os.close(descriptor)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hashmatch.cli.app import App, emit_json, json_option, pass_app, table, tell
+from hashmatch.cli.app import App, emit_json, json_option, pass_app, table
 from hashmatch.cli.proofs import export_command, prove_command
 
 if TYPE_CHECKING:
@@ -81,14 +81,10 @@ def _what(leaf: dict[str, Any], known: Mapping[str, str]) -> str:
 def checkpoint_command(app: App) -> None:
     """The newest checkpoint, to be kept elsewhere: who changes the log cannot change that copy.
 
-    On stderr: the public key, as transparency-log tools take it.
-
     \b
     Example:
       hashmatch audit checkpoint > /mnt/other-host/hashmatch-2026-11-22.checkpoint
     """
-    from hashmatch.audit.checkpoint import Checkpoint, split, verifier_key
-    from hashmatch.audit.keys import load_signer
     from hashmatch.audit.log import last_checkpoint
     from hashmatch.custody.people import Role
 
@@ -97,9 +93,28 @@ def checkpoint_command(app: App) -> None:
         note = last_checkpoint(session)
     if note is None:
         raise click.UsageError("there is no checkpoint yet; every `hashmatch scan` makes one")
-    key = load_signer(app.settings.path(app.settings.audit.key)).public_key()
-    tell(verifier_key(Checkpoint.parse(split(note)[0]).origin, key))
     click.echo(note, nl=False)
+
+
+@audit_command.command("key")
+@pass_app
+def key_command(app: App) -> None:
+    """The log's public key, as scripts/verify_bundle.py and transparency-log tools take it.
+
+    Auditors and whoever gets a bundle need it, from you and by another way than the bundle. On a
+    machine that only verifies and proves, audit.key names a file with it.
+
+    \b
+    Example:
+      hashmatch audit key > audit.pub
+    """
+    from hashmatch.audit.checkpoint import verifier_key
+    from hashmatch.audit.keys import load_verifier
+    from hashmatch.custody.people import Role
+
+    app.person(Role.AUDITOR, Role.OPERATOR)
+    key = load_verifier(app.settings.path(app.settings.audit.key))
+    click.echo(verifier_key(app.settings.audit.origin, key))
 
 
 @audit_command.command("verify")
@@ -122,13 +137,13 @@ def verify_command(app: App, files: tuple[Path, ...], as_json: bool) -> None:
     Example:
       hashmatch audit verify --against /mnt/other-host/hashmatch-2026-11-22.checkpoint
     """
-    from hashmatch.audit.keys import load_signer
+    from hashmatch.audit.keys import load_verifier
     from hashmatch.audit.reconciliation import Reconciliation
     from hashmatch.audit.verification import verify
     from hashmatch.custody.people import Role
 
     app.person(Role.AUDITOR, Role.OPERATOR)
-    key = load_signer(app.settings.path(app.settings.audit.key)).public_key()
+    key = load_verifier(app.settings.path(app.settings.audit.key))
     kept = [file.read_text("utf-8", "replace") for file in files]
     with app.db.read() as session, _progress() as progress:
         books = Reconciliation(session)

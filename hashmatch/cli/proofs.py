@@ -168,10 +168,10 @@ def _export(
     as_json: bool,
 ) -> None:
     from hashmatch.audit.bundle import export
-    from hashmatch.audit.keys import load_signer
+    from hashmatch.audit.keys import load_verifier
 
     by = _person(app)
-    key = load_signer(app.settings.path(app.settings.audit.key)).public_key()
+    key = load_verifier(app.settings.path(app.settings.audit.key))
     done = export(app.db, key, select_claim, out, about, by=by, at=datetime.now(UTC))
     claim = done.claim
     if claim.newer:

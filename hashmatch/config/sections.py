@@ -144,7 +144,8 @@ class Run(Section):
 class Audit(Section):
     origin: str = Field("hashmatch.example/log", description="The log's name in its checkpoints")
     key: str = Field(
-        "keys/audit.key", description="Private key (PEM, mode 0600) that signs checkpoints"
+        "keys/audit.key",
+        description="Private key (PEM, mode 0600) that signs checkpoints; or, to verify, its public key",
     )
     id_key: str = Field("keys/id.key", description="Secret (mode 0600) that names records in logs")
 

@@ -283,6 +283,7 @@ def evidence(tmp_path_factory: pytest.TempPathFactory) -> Evidence:
     evidence.here("lists", "rollback", "partner")
     evidence.here("lists", "deactivate", "partner")
     evidence.here("audit", "checkpoint")
+    evidence.here("audit", "key")
     for options in ((), ("--json",)):
         evidence.here("audit", "show", "--last", "500", *options)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from cryptography.hazmat.primitives.serialization import (
     PublicFormat,
 )
 
+from hashmatch.audit.checkpoint import verifier_key
 from hashmatch.audit.keys import (
     KeyMalformed,
     KeyMissing,
@@ -24,6 +26,7 @@ from hashmatch.audit.keys import (
     create_keys,
     load_id_key,
     load_signer,
+    load_verifier,
 )
 from hashmatch.errors import ConfigError
 
@@ -48,6 +51,31 @@ def test_new_keys_load_and_belong_to_their_owner_alone(keys: tuple[Path, Path]) 
     assert [stat.S_IMODE(path.stat().st_mode) for path in keys] == [0o600, 0o600]
     assert stat.S_IMODE(key.parent.stat().st_mode) == 0o700
     assert sorted(path.name for path in key.parent.iterdir()) == ["audit.key", "id.key"]
+
+
+def test_whoever_only_verifies_has_the_public_key(keys: tuple[Path, Path], tmp_path: Path) -> None:
+    public = load_signer(keys[0]).public_key()
+    assert load_verifier(keys[0]) == public
+    printed = verifier_key("hashmatch.example/log", public)
+    (tmp_path / "audit.pub").write_text(printed + "\n")
+    (tmp_path / "audit.pub").chmod(0o644)
+    assert load_verifier(tmp_path / "audit.pub") == public
+    with pytest.raises(KeyMalformed):
+        load_signer(private(tmp_path / "alone.pub", printed.encode()))
+    (tmp_path / "audit.pub").chmod(0o664)
+    with pytest.raises(KeyUnsafe, match="others than its owner may change"):
+        load_verifier(tmp_path / "audit.pub")
+
+
+@pytest.mark.parametrize(
+    "change", [lambda text: text[:-5], lambda text: "x" + text, lambda text: ""]
+)
+def test_a_damaged_public_key_is_none(
+    keys: tuple[Path, Path], tmp_path: Path, change: Callable[[str], str]
+) -> None:
+    printed = verifier_key("hashmatch.example/log", load_signer(keys[0]).public_key())
+    with pytest.raises(KeyMalformed, match="as `hashmatch audit key` prints it"):
+        load_verifier(private(tmp_path / "audit.pub", change(printed).encode()))
 
 
 def test_an_existing_key_is_never_overwritten(keys: tuple[Path, Path]) -> None:
