@@ -152,9 +152,9 @@ class PostgresServer:
         with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
             connection.execute(statement)
 
-    def url(self, name: str, password: str = PASSWORD) -> str:
+    def url(self, name: str, password: str = PASSWORD, user: str = "postgres") -> str:
         quoted = password.replace(" ", "%20")
-        return f"postgresql://postgres:{quoted}@127.0.0.1:{self.port}/{name}"
+        return f"postgresql://{user}:{quoted}@127.0.0.1:{self.port}/{name}"
 
     def _session(self, name: str) -> psycopg.Connection[tuple[Any, ...]]:
         return psycopg.connect(self.url(name))
