@@ -30,13 +30,13 @@ from hashmatch.audit.claims import Claim, Opening, pieces
 from hashmatch.audit.commitments import commit_person
 from hashmatch.audit.log import append
 from hashmatch.audit.merkle import leaf_hash
-from hashmatch.audit.newfile import new_file, sync
 from hashmatch.audit.proofs import Proofs
 from hashmatch.audit.selection import Look
 from hashmatch.db.schema import AnchorRow, CheckpointRow, LeafRow
 from hashmatch.db.session import Database
 from hashmatch.errors import AuditBroken
 from hashmatch.model import Json
+from hashmatch.newfile import new_file, sync
 
 FORMAT = "hashmatch audit bundle 1"
 

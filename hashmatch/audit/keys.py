@@ -31,6 +31,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 from hashmatch.audit.checkpoint import CheckpointError, parse_verifier_key
 from hashmatch.errors import ConfigError
+from hashmatch.newfile import new_file
 
 ID_KEY_BYTES = 32
 _MAX_BYTES = 4096
@@ -120,22 +121,8 @@ def _exists(path: Path) -> bool:
 
 def _create(path: Path, content: bytes) -> None:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    fresh = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        # Unlike rename, link does not replace a file that appeared meanwhile.
-        os.link(fresh, path)
-    finally:
-        fresh.unlink()
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    with new_file(path) as file:
+        file.write(content)
 
 
 def read_secret(path: Path) -> bytes:

@@ -105,10 +105,11 @@ def export_command(app: App, name: str | None, out: Path, form: str) -> None:
     from hashmatch.audit.commitments import commit_person
     from hashmatch.custody.people import Role
     from hashmatch.lists.catalog import get_list
+    from hashmatch.newfile import new_file
     from hashmatch.reviews import export
 
     person = app.person(Role.OPERATOR, Role.REVIEWER, Role.CUSTODIAN)
-    with export.new_file(out) as file:
+    with new_file(out) as file:
         with app.db.write() as session:
             if name is not None:
                 get_list(session, name)
@@ -117,5 +118,6 @@ def export_command(app: App, name: str | None, out: Path, form: str) -> None:
             body: dict[str, Any] = {"list": name, "entries": len(rows), "by": by}
             log.append(session, "review-exported", body, datetime.now(UTC))
         # Only what is on record is written.
-        file.write(export.as_json(rows) if form == "json" else export.as_csv(rows))
+        text = export.as_json(rows) if form == "json" else export.as_csv(rows)
+        file.write(text.encode())
     click.echo(f"{len(rows)} entries: {out}")

@@ -224,7 +224,11 @@ def _refuse_place(app: App, path: Path) -> None:
 
 
 def _write(path: Path, chunks: Iterator[bytes]) -> None:
-    """A new file for its owner alone, whole or not at all."""
+    """A new file for its owner alone, whole or not at all.
+
+    Unlike `newfile`'s under its own name from the start: the file system of a stick may know no
+    links, and a copy of a clip must not stay behind under a hidden name.
+    """
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     except OSError as error:

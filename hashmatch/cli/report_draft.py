@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,17 +10,10 @@ from typing import TYPE_CHECKING
 import click
 
 from hashmatch.cli.app import App, pass_app, tell
-from hashmatch.errors import CustodyError
+from hashmatch.newfile import OutputRefused, new_file
 
 if TYPE_CHECKING:
     from hashmatch.model import Json
-
-
-class DraftNotWritten(CustodyError):
-    """{path}: {problem}
-
-    Nothing is overwritten. Give another folder with --out, one that exists and that you may write.
-    """
 
 
 @click.command("export")
@@ -65,7 +57,8 @@ def export_command(app: App, case: str, folder: Path) -> None:
     for path, content in zip(
         paths, (text.encode(), draft.report_xml(), draft.file_xml()), strict=True
     ):
-        _write(path, content)
+        with new_file(path) as file:
+            file.write(content)
         click.echo(path)
     tell("Nothing was sent. To fill in:")
     for blank in draft.to_fill():
@@ -77,19 +70,7 @@ def export_command(app: App, case: str, folder: Path) -> None:
 
 def _check(folder: Path, paths: list[Path]) -> None:
     if not folder.is_dir():
-        raise DraftNotWritten(path=folder, problem="there is no such folder")
+        raise OutputRefused(file=folder, problem="there is no such folder.")
     for path in paths:
         if path.is_symlink() or path.exists():
-            raise DraftNotWritten(path=path, problem="it is there already")
-
-
-def _write(path: Path, content: bytes) -> None:
-    """A new file for its owner alone. Raises DraftNotWritten."""
-    try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(descriptor)
-    except OSError as error:
-        raise DraftNotWritten(path=path, problem=error.strerror) from error
+            raise OutputRefused(file=path, problem="it exists.")

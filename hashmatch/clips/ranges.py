@@ -14,7 +14,7 @@ import os
 from pathlib import Path
 from typing import BinaryIO, Self
 
-from hashmatch.clips.new_files import write_all
+from hashmatch.clips.folder_writing import write_all
 from hashmatch.clips.spool import ClipTooLarge, folder_errors, unnamed
 from hashmatch.clips.store import ObjectChanged, Store
 from hashmatch.errors import StorageError

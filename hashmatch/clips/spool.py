@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Self
 
-from hashmatch.clips.new_files import write_all
+from hashmatch.clips.folder_writing import write_all
 from hashmatch.clips.store import ObjectChanged, StorageFull, Store
 from hashmatch.errors import StorageError
 from hashmatch.hashing.digests import Digester

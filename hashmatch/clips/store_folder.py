@@ -27,8 +27,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from hashmatch.clips.folder_writing import discard, link, make_folder, named, new_file, write_all
 from hashmatch.clips.keys import to_key, to_name
-from hashmatch.clips.new_files import discard, link, make_folder, named, new_file, write_all
 from hashmatch.clips.store import (
     CHUNK,
     Deletion,

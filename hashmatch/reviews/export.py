@@ -1,7 +1,7 @@
 """What the partner is told of its entries: how often people found their matches wrong, and right.
 
     with new_file(Path("c3p.csv")) as out:
-        out.write(as_csv(feedback(session, "c3p")))
+        out.write(as_csv(feedback(session, "c3p")).encode())
 
 Nothing of a clip is in it: no key, no hash, no time of day, and no reason, which may hold what is
 personal. An entry is called as matches show it: by the id that the list gave it, or by a keyed name
@@ -13,31 +13,17 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import TextIO
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from hashmatch.db.schema import DecisionRow, StandingRow
-from hashmatch.errors import HashmatchError
 from hashmatch.reviews.standing import EntryName, Level, tallies
 
 # What spreadsheets take for the beginning of a formula.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
-
-
-class ExportRefused(HashmatchError):
-    """{file}: the export cannot be written there: {problem}.
-
-    Nothing is overwritten. Give another --out, in a folder that you may write to.
-    """
-
-    exit_code = 26
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,29 +91,6 @@ def as_csv(rows: Sequence[Feedback]) -> str:
 
 def as_json(rows: Sequence[Feedback]) -> str:
     return json.dumps([asdict(row) for row in rows], indent=2, ensure_ascii=False) + "\n"
-
-
-@contextmanager
-def new_file(file: Path) -> Iterator[TextIO]:
-    """A new file that its owner alone can read; gone again if an error leaves it.
-
-    Raises ExportRefused.
-    """
-    try:
-        handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        raise ExportRefused(file=file, problem=error.strerror) from None
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="") as out:
-            yield out
-            out.flush()
-            os.fsync(out.fileno())
-    except OSError as error:
-        file.unlink(missing_ok=True)
-        raise ExportRefused(file=file, problem=error.strerror) from None
-    except BaseException:
-        file.unlink(missing_ok=True)
-        raise
 
 
 def _cell(value: object) -> str:

@@ -18,12 +18,12 @@ from hashmatch.audit.bundle import Exported, export
 from hashmatch.audit.claims import Claim
 from hashmatch.audit.commitments import commit, forget
 from hashmatch.audit.log import append
-from hashmatch.audit.newfile import OutputRefused, new_file
 from hashmatch.audit.selection import NothingToProve
 from hashmatch.audit.verification import verify
 from hashmatch.db.schema import AnchorRow, ClipRow, LeafRow, OpeningRow, ShardRow, WorkRow
 from hashmatch.db.session import Database
 from hashmatch.errors import AuditBroken
+from hashmatch.newfile import OutputRefused, new_file
 
 CLIPS = {f"2026/11/clip {n}.mp4": "clean" for n in range(9)}
 KEY_OF_CASE = "2026/11/somebody's clip.mp4"

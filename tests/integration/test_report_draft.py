@@ -14,10 +14,10 @@ from platform_parts import AT, ETAG, SHA256, Cases, cases, sqlite_cases
 from hashmatch.audit import log
 from hashmatch.audit.commitments import opened
 from hashmatch.cli.main import cli
-from hashmatch.cli.report_draft import DraftNotWritten
 from hashmatch.custody.people import RoleMissing, account
 from hashmatch.custody.record import NoSuchCase
 from hashmatch.db.schema import CaseRow, ClipRow, FingerprintRow, ListRow, MatchRow
+from hashmatch.newfile import OutputRefused
 
 __all__ = ["cases", "sqlite_cases"]
 
@@ -194,8 +194,8 @@ def test_nothing_is_overwritten_and_what_was_not_written_is_not_on_the_log(
     target = custodian.out / "case-a.report.xml"
     target.symlink_to(custodian.home / "elsewhere")
     result = custodian.types(custodian.case, "--out", str(custodian.out))
-    assert isinstance(result.exception, DraftNotWritten)
-    assert "it is there already" in result.exception.message
+    assert isinstance(result.exception, OutputRefused)
+    assert "it exists" in result.exception.message
     assert not (custodian.home / "elsewhere").exists()
     assert custodian.cases.leaves() == []
 
@@ -204,7 +204,7 @@ def test_a_folder_that_is_not_there_or_not_ours_is_an_error(sqlite_custodian: Cu
     custodian = sqlite_custodian
     for folder in ("nowhere", "hashmatch.toml", "/proc/self"):
         result = custodian.types(custodian.case, "--out", str(custodian.home / folder))
-        assert isinstance(result.exception, DraftNotWritten), result.output
+        assert isinstance(result.exception, OutputRefused), result.output
 
 
 def test_a_case_that_nobody_knows_is_an_error(sqlite_custodian: Custodian):

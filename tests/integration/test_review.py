@@ -42,9 +42,10 @@ from hashmatch.errors import StorageError
 from hashmatch.hashing.recipes import recipe
 from hashmatch.lists.catalog import ListUnknown
 from hashmatch.model import Action, Algorithm, Match, MatchKind, Outcome, Reason, Verdict
+from hashmatch.newfile import OutputRefused
 from hashmatch.pipeline.reviewed import Reviewed
 from hashmatch.pipeline.reviewing import ClipGone, Desk, NotInReview, ReasonRefused
-from hashmatch.reviews import export, record, standing
+from hashmatch.reviews import record, standing
 from hashmatch.reviews.findings import Finding, digests_of
 from hashmatch.reviews.record import NoSuchReview, NotOpen
 from hashmatch.reviews.standing import EntryName, Level, NothingToLift
@@ -669,7 +670,7 @@ def test_an_export_overwrites_nothing_and_is_not_on_record_if_it_was_not_written
     missing = small.archive.home / "missing" / "feedback.csv"
     for file in (out, missing):
         result = small.types("export", "--out", str(file))
-        assert isinstance(result.exception, export.ExportRefused)
+        assert isinstance(result.exception, OutputRefused)
     assert out.read_text() == "somebody's"
     assert small.leaves("review-exported") == []
     new = small.archive.home / "new.csv"
