@@ -127,7 +127,7 @@ def confirm_command(app: App, review: str, reason: str) -> None:
     from hashmatch.pipeline.reviewing import Desk
 
     person = app.person(Role.REVIEWER, Role.CUSTODIAN)
-    case = Desk(app.settings, app.db, app.names).confirm(review, reason=reason, by=person)
+    case = Desk(app.settings, app.db).confirm(review, app.names, reason=reason, by=person)
     click.echo(f"{review} is confirmed: {case}")
     tell("The next run takes the clip into custody; `hashmatch quarantine resume` does so now.")
 
@@ -168,7 +168,7 @@ def reject_command(app: App, review: str, entries: list[EntryName], reason: str)
     from hashmatch.pipeline.reviewing import Desk
 
     person = app.person(Role.REVIEWER, Role.CUSTODIAN)
-    desk = Desk(app.settings, app.db, app.names)
+    desk = Desk(app.settings, app.db)
     done = desk.reject(review, entries, reason=reason, by=person)
     if done.left:
         click.echo(f"{review} stays open: {done.left} of its matches are to be decided.")

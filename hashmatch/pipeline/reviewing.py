@@ -1,8 +1,8 @@
 """Deciding a review: what a person says becomes the clip's outcome, or its case.
 
-    desk = Desk(settings, db, names)
+    desk = Desk(settings, db)
     desk.reject("review-…", [], reason="our own logo", by="alice").left
-    desk.confirm("review-…", reason="", by="alice")             # the id of the case
+    desk.confirm("review-…", names, reason="", by="alice")      # the id of the case
 
 A confirmed clip is taken into custody by the next run, or by `hashmatch quarantine resume`.
 """
@@ -85,7 +85,6 @@ class Desk:
 
     settings: Settings
     db: Database
-    names: KeyedNames
 
     def reject(
         self, review: str, entries: Collection[EntryName], *, reason: str, by: str
@@ -122,7 +121,7 @@ class Desk:
             others = tuple(each.id for each in ended if each.id != row.id)
             return Rejected(left, None if said else Outcome(clip.outcome or ""), others)
 
-    def confirm(self, review: str, *, reason: str, by: str) -> str:
+    def confirm(self, review: str, names: KeyedNames, *, reason: str, by: str) -> str:
         """All matches that are left are right: a case is opened. Returns its id.
 
         Reads the clip, pinned to its version, if it was not read whole before. Raises ClipGone,
@@ -137,7 +136,7 @@ class Desk:
             what = "vanished" if isinstance(error, ObjectNotFound) else "changed"
             self._gone(review, what)
             raise ClipGone(review=review, what=what) from None
-        case = self._take(review, current, digested, reason, by)
+        case = self._take(review, names, current, digested, reason, by)
         if case is None:
             raise ClipGone(review=review, what="changed")
         return case
@@ -173,7 +172,13 @@ class Desk:
             record.end_gone(session, record.load_open(session, review), what, now())
 
     def _take(
-        self, review: str, current: _Current, digested: Digested, reason: str, by: str
+        self,
+        review: str,
+        names: KeyedNames,
+        current: _Current,
+        digested: Digested,
+        reason: str,
+        by: str,
     ) -> str | None:
         """The case, or None where a run has seen another version meanwhile."""
         settings, at = self.settings, now()
@@ -187,7 +192,7 @@ class Desk:
             matches = pending(session, row)
             case = open_case(
                 session,
-                self.names,
+                names,
                 run_id=row.run_id,
                 clip=clip,
                 sha256=digested.sha256,

@@ -68,7 +68,7 @@ class Office:
 
     @property
     def desk(self) -> Desk:
-        return Desk(self.archive.settings, self.db, self.archive.names)
+        return Desk(self.archive.settings, self.db)
 
     def types(self, *words: str, **settings: str) -> Result:
         environment = {"HASHMATCH_DATABASE__URL": self.url, **settings}
@@ -354,7 +354,7 @@ def test_promise_3_confirm_opens_a_case_with_its_leaves_in_one_transaction(offic
     with monkeypatch.context() as patched:
         patched.setattr(record, "settle", fails)
         with pytest.raises(RuntimeError):
-            office.desk.confirm(review, reason="", by="alice")
+            office.desk.confirm(review, office.archive.names, reason="", by="alice")
     assert (office.review("alice/clip.mp4").state, len(office.leaves())) == ("open", before)
 
     result = office.types("confirm", review)
@@ -378,7 +378,7 @@ def test_promise_3_confirm_opens_a_case_with_its_leaves_in_one_transaction(offic
 
 def test_a_confirmed_clip_goes_into_custody_by_the_next_run(small):
     review = one_frame(small)
-    case = small.desk.confirm(review, reason="", by="alice")
+    case = small.desk.confirm(review, small.archive.names, reason="", by="alice")
     small.archive.compare()
     assert not (small.archive.home / "clips" / "alice" / "clip.mp4").exists()
     with small.db.read() as session:
@@ -389,7 +389,7 @@ def test_a_clip_that_was_read_in_parts_is_digested_before_it_is_taken(small):
     review = one_frame(small)
     with small.db.write() as session:
         session.execute(update(FingerprintRow).values(md5=None, sha1=None, sha256=None))
-    case = small.desk.confirm(review, reason="", by="alice")
+    case = small.desk.confirm(review, small.archive.names, reason="", by="alice")
     with small.db.read() as session:
         row = session.get_one(CaseRow, case)
     assert row.sha256 == hashlib.sha256(b"alice/clip.mp4").hexdigest()
@@ -409,7 +409,7 @@ def test_of_a_clip_that_is_not_what_was_looked_at_nothing_is_decided(small, what
     else:
         file.unlink()
     with pytest.raises(ClipGone, match=what):
-        small.desk.confirm(review, reason="", by="alice")
+        small.desk.confirm(review, small.archive.names, reason="", by="alice")
     assert small.review("alice/clip.mp4").state == "gone"
     assert small.leaves("review-gone")[-1] == {"review": review, "why": what}
     with small.db.read() as session:
@@ -421,7 +421,7 @@ def test_storage_that_fails_leaves_a_review_open(small):
     review = one_frame(small)
     (small.archive.home / "clips").rename(small.archive.home / "unmounted")
     with pytest.raises(StorageError):
-        small.desk.confirm(review, reason="", by="alice")
+        small.desk.confirm(review, small.archive.names, reason="", by="alice")
     assert small.review("alice/clip.mp4").state == "open"
 
 
@@ -434,7 +434,7 @@ def test_of_two_reviewers_at_once_one_decides_and_the_other_is_told(office):
         try:
             if person == "alice":
                 return office.desk.reject(review, [], reason=WHY, by=person)
-            return office.desk.confirm(review, reason="", by=person)
+            return office.desk.confirm(review, office.archive.names, reason="", by=person)
         except NotOpen as error:
             return error
 
@@ -497,7 +497,7 @@ def test_promise_5_entries_are_flagged_then_demoted_and_act_again_when_trusted(o
         office.remembers(key, near(NEW, 20))
     office.lists_anew(e_new=NEW)
     reviews = [office.review(key).id for key in keys]
-    office.desk.confirm(reviews.pop(), reason="", by="alice")
+    office.desk.confirm(reviews.pop(), office.archive.names, reason="", by="alice")
     levels = []
     for review in reviews[:6]:
         office.desk.reject(review, [], reason=WHY, by="alice")
