@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from copy import copy
 
 import pytest
@@ -30,7 +31,7 @@ def examined(home: Installation, code: int = 0, **settings: str) -> dict[str, tu
         **home.environment,
         **{f"HASHMATCH_{name.upper()}": value for name, value in settings.items()},
     }
-    found = there.json("doctor", code=code)
+    found = json.loads(there.here("doctor", "--json", code=code).stdout)
     assert [each["what"] for each in found] == PARTS
     return {each["what"]: (each["ok"], each["says"]) for each in found}
 
