@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given
 from hypothesis import strategies as st
 from rfc3161_client import HashAlgorithm, TimestampRequestBuilder
-from s3_server import Bucket
+from s3_server import Bucket, S3Server
 from sqlalchemy import select
 from tsa_server import TimestampAuthority
 
@@ -199,6 +199,19 @@ def test_another_checkpoint_under_the_name_is_an_alarm_and_stays(
     assert all("has another checkpoint of 1 leaves of hashmatch.example/log" in p for p in problems)
     assert (tmp_path / NAME).read_text() == "other"
     assert s3.objects() == {f"log/{NAME}": b"other"}
+
+
+def test_in_a_bucket_with_object_lock_the_checkpoint_is_locked(
+    sqlite_db: Database, tmp_path: Path, s3_server: S3Server
+) -> None:
+    grow(sqlite_db, tmp_path)
+    locked = s3_server.bucket(lock=True)
+    storage = AnchorBucket(**locked.storage("log").model_dump(), lock_days=30)
+    assert handing(sqlite_db, storage) == []
+    found = locked.client.head_object(Bucket=locked.name, Key=f"log/{NAME}")
+    assert found["ObjectLockMode"] == "COMPLIANCE"
+    days = (found["ObjectLockRetainUntilDate"] - datetime.now(UTC)).total_seconds() / 86400
+    assert 29.9 < days < 30.1
 
 
 def test_a_bucket_that_is_not_there_is_an_alarm(
