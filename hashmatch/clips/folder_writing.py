@@ -6,7 +6,8 @@
 
 What is made gets the mode of the folder it is in, whatever the process's umask: the accounts that
 share a folder, and the platform that serves clips from it, must be able to use what any one of them
-wrote. Where the file system keeps no modes, it decides.
+wrote. Only owner and group may write, even where everybody may write in the folder. Where the file
+system keeps no modes, it decides.
 """
 
 from __future__ import annotations
@@ -14,16 +15,15 @@ from __future__ import annotations
 import errno
 import os
 import secrets
-import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-_READ_AND_WRITE = 0o666
+_FOLDER, _FILE = 0o7775, 0o664
 
 
 def make_folder(name: bytes, folder: int) -> None:
     """A folder in a folder, unless it is there already."""
-    mode = stat.S_IMODE(os.fstat(folder).st_mode)
+    mode = os.fstat(folder).st_mode & _FOLDER
     try:
         os.mkdir(name, mode, dir_fd=folder)
     except FileExistsError:
@@ -44,7 +44,7 @@ def new_file(folder: int) -> tuple[int, bytes | None]:
         flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC
         fd = os.open(name, flags, 0o600, dir_fd=folder)
     with suppress(OSError):
-        os.fchmod(fd, os.fstat(folder).st_mode & _READ_AND_WRITE)
+        os.fchmod(fd, os.fstat(folder).st_mode & _FILE)
     return fd, name
 
 

@@ -466,10 +466,18 @@ def test_a_file_where_a_folder_must_be_is_told(root: Path, store: FolderStore) -
         store.write("folder", [b"x"])
 
 
-@pytest.mark.parametrize(("mode", "of_files"), [(0o700, 0o600), (0o755, 0o644), (0o2770, 0o660)])
+@pytest.mark.parametrize(
+    ("mode", "of_folders", "of_files"),
+    [
+        (0o700, 0o700, 0o600),
+        (0o755, 0o755, 0o644),
+        (0o2770, 0o2770, 0o660),
+        (0o1777, 0o1775, 0o664),
+    ],
+)
 @pytest.mark.parametrize("over", [False, True])
 def test_what_is_written_is_open_to_whom_its_folder_is(
-    root: Path, store: FolderStore, mode: int, of_files: int, over: bool
+    root: Path, store: FolderStore, mode: int, of_folders: int, of_files: int, over: bool
 ) -> None:
     root.chmod(mode)
     before = os.umask(0o077)
@@ -480,7 +488,11 @@ def test_what_is_written_is_open_to_whom_its_folder_is(
     finally:
         os.umask(before)
     made = [root / "2026", root / "2026/11", root / "2026/11/a.mp4"]
-    assert [stat.S_IMODE(path.stat().st_mode) for path in made] == [mode, mode, of_files]
+    assert [stat.S_IMODE(path.stat().st_mode) for path in made] == [
+        of_folders,
+        of_folders,
+        of_files,
+    ]
 
 
 def test_many_writers_share_new_folders(store: FolderStore) -> None:
