@@ -83,9 +83,9 @@ def verifier_key(name: str, key: Ed25519PublicKey) -> str:
     return f"{_name(name)}+{key_id(name, key).hex()}+{encoded}"
 
 
-def parse_verifier_key(text: str) -> tuple[str, Ed25519PublicKey]:
-    """The name and the key of NAME+KEYID+BASE64. Raises CheckpointError for anything else."""
-    name, _, rest = text.partition("+")
+def public_key(verifier: str) -> Ed25519PublicKey:
+    """The key in NAME+KEYID+BASE64. Raises CheckpointError for anything else."""
+    name, _, rest = verifier.partition("+")
     identity, _, encoded = rest.partition("+")
     raw = _base64(encoded) or b""
     if raw[:1] != _ED25519 or len(raw) != 33:
@@ -93,7 +93,7 @@ def parse_verifier_key(text: str) -> tuple[str, Ed25519PublicKey]:
     key = Ed25519PublicKey.from_public_bytes(raw[1:])
     if key_id(name, key).hex() != identity:
         raise CheckpointError(problem="its key id is that of another key or name")
-    return name, key
+    return key
 
 
 def sign(text: str, name: str, key: Ed25519PrivateKey) -> str:

@@ -2,12 +2,12 @@
 
     create_keys(settings.path(settings.audit.key), settings.path(settings.audit.id_key))
     signer = load_signer(settings.path(settings.audit.key))
-    verifier = load_verifier(settings.path(settings.audit.key))    # or where only that is
+    verifier = load_verifier(settings.path(settings.audit.key))
 
-Both files belong to one account (0600) and are refused otherwise. Who only verifies has the public
-half of the first in its place. Whoever has the signing key can
-sign a forged log: keep checkpoints elsewhere. Whoever loses the naming key can look up no clip that
-the log names: back it up.
+Both files belong to one account (0600) and are refused otherwise. Where only is verified, the first
+may be a file with the public key. Whoever has the signing key can sign a forged log: keep
+checkpoints elsewhere. Whoever loses the naming key can look up no clip that the log names: back it
+up.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
-from hashmatch.audit.checkpoint import CheckpointError, parse_verifier_key
+from hashmatch.audit.checkpoint import CheckpointError, public_key
 from hashmatch.errors import ConfigError
 from hashmatch.newfile import new_file
 
@@ -40,15 +40,22 @@ _MAX_BYTES = 4096
 class KeyMissing(ConfigError):
     """{source}: there is no such key file.
 
-    Restore it from its backup. On a new installation `hashmatch init` makes it. To verify and prove
-    on another machine, have `hashmatch audit key` print the public key, and let audit.key name that.
+    Restore it from its backup. On a new installation `hashmatch init` makes it.
+    """
+
+
+class VerifierMissing(KeyMissing):
+    """{source}: there is no such key file.
+
+    On the scan host restore it from its backup. Elsewhere let audit.key name a file with the public
+    key, which `hashmatch audit key` prints on the scan host.
     """
 
 
 class KeyUnsafe(ConfigError):
     """{source}: others than its owner may {do} this key file ({mode}).
 
-    If somebody may have, it cannot be trusted any more. Otherwise run `chmod {right}` on it.
+    Replace it if somebody may have; otherwise run `chmod {right}` on it.
     """
 
 
@@ -89,15 +96,18 @@ def load_signer(path: Path) -> Ed25519PrivateKey:
 def load_verifier(path: Path) -> Ed25519PublicKey:
     """The log's public key, of the signing key or as `hashmatch audit key` printed it.
 
-    Raises KeyMissing, KeyUnsafe (a public key that others may change) or KeyMalformed.
+    Raises VerifierMissing, KeyUnsafe (a public key that others may change) or KeyMalformed.
     """
-    content, mode = _read(path)
+    try:
+        content, mode = _read(path)
+    except KeyMissing:
+        raise VerifierMissing(source=path) from None
     if content.startswith(b"-----BEGIN"):
         return load_signer(path).public_key()
     if mode & 0o022:
         raise KeyUnsafe(source=path, do="change", mode=stat.filemode(mode), right="644")
     try:
-        return parse_verifier_key(content.decode().strip())[1]
+        return public_key(content.decode().strip())
     except (UnicodeDecodeError, CheckpointError):
         expected = "the log's key in PEM, nor its public key as `hashmatch audit key` prints it"
         raise KeyMalformed(source=path, expected=expected) from None

@@ -196,4 +196,5 @@ def _export(
         f"{out}: {len(claim.leaves)} leaves, proved in the tree of {claim.size} leaves, root "
         f"{done.root.hex()[:16]}…"
     )
-    tell(f"To check it elsewhere: python3 verify_bundle.py --key VERIFIERKEY {out.name}")
+    tell(f"To check it elsewhere: python3 verify_bundle.py --key KEY {out.name}")
+    tell("KEY is what `hashmatch audit key` prints; give it to others by another way.")

@@ -62,7 +62,7 @@ def init_command(
 @json_option
 @pass_app
 def doctor_command(app: App, as_json: bool) -> None:
-    """Check settings, keys, database, storage, vault, lists, decoder, hashing and the canary.
+    """Check settings, keys, database, storage, vault, custody, lists, decoder, hashing, canary.
 
     Changes nothing. The exit code is that of the first thing that is wrong.
 

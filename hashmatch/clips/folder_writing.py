@@ -8,6 +8,8 @@ What is made gets the mode of the folder it is in, whatever the process's umask:
 share a folder, and the platform that serves clips from it, must be able to use what any one of them
 wrote. Only owner and group may write, even where everybody may write in the folder. Where the file
 system keeps no modes, it decides.
+
+Not guaranteed: the mode of a folder whose maker is killed before it has given it.
 """
 
 from __future__ import annotations

@@ -13,13 +13,15 @@ from hashmatch.audit.keys import load_id_key, load_signer
 from hashmatch.audit.signing import Signer
 from hashmatch.clips.opening import open_store
 from hashmatch.config import Settings
+from hashmatch.custody.platform import open_platform
+from hashmatch.custody.requests import Terms
 from hashmatch.custody.vault import open_vault
 from hashmatch.db.session import Database
 from hashmatch.errors import CanaryFailed, HashmatchError
 from hashmatch.hashing import selftest
 from hashmatch.pipeline import canary, crosscheck
 from hashmatch.pipeline.fingerprint import Fingerprinter
-from hashmatch.pipeline.job import now, open_custody
+from hashmatch.pipeline.job import now
 from hashmatch.pipeline.listsets import compile_lists
 from hashmatch.pipeline.worker import open_scanner
 
@@ -98,8 +100,8 @@ class _Patient:
 
     def custody(self) -> str:
         assert self.db is not None
-        clips = open_store(self._settings.clips, self._settings.home)
-        open_custody(self._settings, self.db, clips)
+        open_platform(self.db, self._settings)
+        Terms.of(self._settings)
         how = self._settings.withdraw.how
         rules = ", ".join(self._settings.custody.jurisdictions)
         custodians = len(set(self._settings.people.custodians))

@@ -57,6 +57,7 @@ def test_what_is_wrong_is_named(
     ok, said = found[part]
     assert says in said
     assert ok == (code == 0)
+    assert [name for name, (well, _) in found.items() if not well] == [part] * (not ok)
 
 
 @pytest.mark.parametrize(
