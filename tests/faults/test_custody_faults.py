@@ -1,13 +1,11 @@
-"""Promise 2 under fire: killed again and again, storage that fails or lies anywhere, no clip is lost.
-
-Every point of a case's life is killed at in test_life_of_a_case_faults.
-"""
+"""Promise 2 under fire: killed anywhere, storage that fails or lies anywhere, no clip is lost."""
 
 from __future__ import annotations
 
 import itertools
 import random
 import shutil
+import signal
 import subprocess
 from collections.abc import Iterator
 from dataclasses import replace
@@ -64,6 +62,21 @@ def fresh(tmp_path: Path, sqlite_template: Path, keys: tuple[Key, ...]) -> Itera
     return scenes()
 
 
+def test_killed_anywhere_the_next_run_carries_on(fresh, driver):
+    killed = 0
+    for kill_at, scene in zip(itertools.count(1), fresh, strict=False):
+        ended = driver.run(scene, scene.home, scene.db.url, kill_at)
+        if ended == 0:
+            scene.assert_taken()
+            break
+        assert ended == -signal.SIGKILL
+        killed += 1
+        assert scene.original_or_copy(), f"nothing is left after point {kill_at}"
+        assert [progress.problem for progress in scene.custody().resume()] in ([None], [])
+        scene.assert_taken()
+    assert killed > 80
+
+
 def test_killed_again_and_again_it_still_ends(fresh, driver):
     chance = random.Random(20)
     for _ in range(5):
@@ -73,6 +86,22 @@ def test_killed_again_and_again_it_still_ends(fresh, driver):
             assert scene.original_or_copy()
         list(scene.custody().resume())
         scene.assert_taken()
+
+
+def test_killed_anywhere_with_a_database_server(
+    tmp_path, postgres, postgres_template, keys, driver
+):
+    database_url = postgres.url(postgres.create(postgres_template))
+    db = Database.connect(database_url, tmp_path)
+    scene = in_folders(tmp_path, db, keys)
+    for kill_at in range(3, 100, 9):
+        scene.begin(key=f"clip-{kill_at}.mp4")
+        driver.run(scene, tmp_path, database_url, kill_at)
+        list(scene.custody().resume())
+        assert scene.row.state == "removed"
+        assert scene.recovered() == [CLIP, CLIP]
+        assert list(scene.clips.list()) == []
+    db.close()
 
 
 class Failing(Through):

@@ -134,7 +134,7 @@ def place(request, tmp_path, keys, driver, sqlite_template) -> Iterator[Place]:
     db.close()
 
 
-EVERYWHERE, HERE_AND_THERE = 1, 7
+EVERYWHERE, HERE_AND_THERE = 1, 11
 TESTS = 9
 
 
