@@ -57,6 +57,7 @@ def test_that_a_clip_was_looked_at_with_which_list_and_outcome(
     said = proved(home, f"{clip}.zip", "prove", "--coverage", clip, today())
     assert f"Outcome: {outcome}" in said
     assert "Lists: partner 1." in said
+    assert "The shard's root, leaf " in said
     assert f" is the clip {clip}\n" in said
     others = {"listed.mp4", "clean.mp4", "text.mp4", "later.mp4"} - {clip}
     content = (home.home / f"{clip}.zip").read_bytes()
