@@ -143,6 +143,7 @@ class Reason(StrEnum):
     TOO_LARGE = "too-large"
     NO_USABLE_FRAMES = "no-usable-frames"
     TRUNCATED = "truncated"
+    UNKNOWN_PARTS = "unknown-parts"
     TIME_LIMIT = "time-limit"
     DECODER_CRASHED = "decoder-crashed"
     DECODER_HUNG = "decoder-hung"
@@ -175,6 +176,10 @@ _REASONS: Mapping[Reason, tuple[str, bool]] = {
     Reason.TOO_LARGE: ("the file is larger than clips.max_bytes", False),
     Reason.NO_USABLE_FRAMES: ("no usable frames: all are black, flat or too small to hash", False),
     Reason.TRUNCATED: ("the stream breaks off or is damaged before its end", False),
+    Reason.UNKNOWN_PARTS: (
+        "not all parts of the file can be looked at: some are damaged, unknown, or too many",
+        False,
+    ),
     Reason.TIME_LIMIT: ("decoding reached decode.max_seconds; raise it to see the rest", False),
     Reason.DECODER_CRASHED: ("the decoder crashed on it", True),
     Reason.DECODER_HUNG: ("the decoder stopped answering and was ended", True),

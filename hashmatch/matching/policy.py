@@ -32,7 +32,7 @@ RULES = 1
 
 # Trouble after which the frames that were given are good and the rest is missing. After any other,
 # too little is known of what the decoder did to call the clip anything but unscannable.
-BROKE_OFF = frozenset({Reason.TRUNCATED, Reason.TIME_LIMIT})
+BROKE_OFF = frozenset({Reason.TRUNCATED, Reason.UNKNOWN_PARTS, Reason.TIME_LIMIT})
 
 # In a run of fewer clips, a share says nothing: one clip of three is a third.
 SHARE_FROM_CLIPS = 20

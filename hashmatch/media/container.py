@@ -25,27 +25,30 @@ from hashmatch.media import complaints
 from hashmatch.media.limits import Limits
 from hashmatch.media.probe import VIDEO
 from hashmatch.media.ranged import RangedFile
+from hashmatch.media.structure.window import Window
 from hashmatch.media.unseeable import Unseeable
 from hashmatch.model import Reason
 
 # After so many failing reads without a packet in between nothing more will come.
 _DEMUX_ERRORS = 16
 
-_NOT_SHOWN = Disposition.attached_pic | Disposition.timed_thumbnails
 # Read ahead: nearly free from a file at hand, and of little use where each part is asked for.
 _BUFFER, _BUFFER_RANGED = 256 * 1024, 32 * 1024
+
+# Edit lists hide samples that other players show: all of them are looked at.
+_OPTIONS = {"mov": {"ignore_editlist": "1"}}
 
 _CLOCK = re.compile(r"(\d{1,4}):(\d\d):(\d\d(?:\.\d+)?)")
 
 
 class _Source:
-    """What the container sees of the file: no name, no fileno, no close."""
+    """What the container sees of the file: no name, no fileno, no close, and a place of its own."""
 
     def __init__(self, file: BinaryIO) -> None:
-        file.seek(0)
-        self.read = file.read
-        self.seek = file.seek
-        self.tell = file.tell
+        window = Window(file, 0, file.seek(0, SEEK_END))
+        self.read = window.read
+        self.seek = window.seek
+        self.tell = window.tell
 
 
 def _refuse(*_: object) -> NoReturn:
@@ -64,6 +67,7 @@ def open_container(file: BinaryIO, demuxer: str, limits: Limits) -> av.container
             container_options={
                 "protocol_whitelist": "none",
                 "format_whitelist": ",".join(VIDEO),
+                **_OPTIONS.get(demuxer, {}),
             },
             metadata_errors="replace",
             buffer_size=_BUFFER_RANGED if isinstance(file, RangedFile) else _BUFFER,
@@ -75,29 +79,43 @@ def open_container(file: BinaryIO, demuxer: str, limits: Limits) -> av.container
         raise Unseeable(Reason.DAMAGED, _said(error)) from None
 
 
-def video_stream(container: av.container.InputContainer, limits: Limits) -> VideoStream:
-    """The stream that players show: the default one, else the largest; never cover art.
+def is_attached(stream: VideoStream) -> bool:
+    """A picture beside the video, which is no stream of its own: cover art, an attachment."""
+    return bool(stream.disposition & Disposition.attached_pic)
+
+
+def number_of(stream: VideoStream, demuxer: str) -> int:
+    """What a stream is called in all of its file: its PID in a transport stream, else its place."""
+    return int(stream.id if demuxer == "mpegts" else stream.index)
+
+
+def video_stream(
+    container: av.container.InputContainer, demuxer: str, number: int | None, limits: Limits
+) -> VideoStream:
+    """The video stream of that number; None: the first that there is.
 
     Raises Unseeable: NO_VIDEO_STREAM, UNSUPPORTED_CODEC, TOO_MANY_PIXELS.
     """
-    streams = [s for s in container.streams.video if not s.disposition & _NOT_SHOWN]
+    streams = [stream for stream in container.streams.video if not is_attached(stream)]
     if not streams:
         raise Unseeable(Reason.NO_VIDEO_STREAM, f"{len(container.streams)} other streams")
-    decodable = [s for s in streams if s.codec_context is not None]
-    if not decodable:
+    if number is not None:
+        streams = [stream for stream in streams if number_of(stream, demuxer) == number]
+    if not streams or streams[0].codec_context is None:
         raise Unseeable(Reason.UNSUPPORTED_CODEC, "no decoder for it")
-    stream = max(decodable, key=_prominence)
+    stream = streams[0]
     if stream.width * stream.height > limits.max_pixels:
         raise Unseeable(Reason.TOO_MANY_PIXELS, f"{stream.width}x{stream.height}")
     return stream
 
 
-def _prominence(stream: VideoStream) -> tuple[bool, int, int]:
-    return (
-        bool(stream.disposition & Disposition.default),
-        stream.width * stream.height,
-        -stream.index,
-    )
+def attached_picture(container: av.container.InputContainer, index: int) -> bytes:
+    """The file of a picture beside the video. Raises Unseeable(DAMAGED) if it is not there."""
+    stream = container.streams[index]
+    packet = next(iter(Packets(container, (stream,))), None)
+    if packet is None or packet.stream_index != index:
+        raise Unseeable(Reason.DAMAGED, "an attached picture without bytes")
+    return bytes(packet)
 
 
 class Packets:
@@ -143,16 +161,19 @@ def _said(error: Exception) -> str:
     return str(getattr(error, "strerror", None) or type(error).__name__)
 
 
-def stream_duration(stream: VideoStream) -> float | None:
+def stream_duration(container: av.container.InputContainer, stream: VideoStream) -> float | None:
     """Seconds that the container claims for this very stream."""
     if stream.duration is not None and stream.duration > 0 and stream.time_base is not None:
         return float(stream.duration * stream.time_base)
-    # Matroska has no duration of a track, but the usual writers tag it: 00:00:04.000000000
+    # Matroska has no duration of a track, but the usual writers tag it: 00:00:04.000000000. Tags are
+    # copied from file to file: one that names more than the container does is another file's.
     tagged = _CLOCK.fullmatch(stream.metadata.get("DURATION", ""))
     if tagged is None:
         return None
-    hours, minutes, seconds = tagged.groups()
-    return int(hours) * 3600 + int(minutes) * 60 + float(seconds) or None
+    hours, minutes, rest = tagged.groups()
+    seconds = int(hours) * 3600 + int(minutes) * 60 + float(rest)
+    whole = file_duration(container)
+    return seconds if whole is not None and 0 < seconds <= whole else None
 
 
 def file_duration(container: av.container.InputContainer) -> float | None:

@@ -13,13 +13,14 @@ from collections.abc import Callable
 from enum import StrEnum
 from typing import BinaryIO, NamedTuple
 
+from hashmatch.media.structure import mpegts
 from hashmatch.media.unseeable import Unseeable
 from hashmatch.model import Reason
 
 HEAD = 64 * 1024
 
 # FFmpeg's names of demuxers, Pillow's names of formats.
-VIDEO = ("mov", "matroska", "flv", "mpegts", "avi")
+VIDEO = ("mov", "matroska", "flv", "mpegts", "avi", "mjpeg")
 STILL = ("PNG", "JPEG", "GIF", "WEBP", "AVIF")
 
 _BOXES = frozenset(
@@ -29,10 +30,6 @@ _AVIF_BRANDS = frozenset((b"avif", b"avis"))
 _HEIF_BRANDS = frozenset(
     (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"mif2", b"msf1")
 )
-
-# A packet of a transport stream: alone, with a timestamp before it, with a checksum after it.
-_TS_PACKETS = (188, 192, 204)
-_TS_SYNCS = 5
 
 _PLAYLISTS = re.compile(
     rb"""\#EXTM3U | \#EXT-X- | ffconcat\s+version | \[playlist\] | \[reference\] | rtsptext
@@ -64,15 +61,23 @@ def sniff(file: BinaryIO) -> Format:
     file.seek(0)
     if not head:
         raise Unseeable(Reason.EMPTY_FILE, "0 bytes")
+    if (format := known(head)) is not None:
+        return format
+    if _is_playlist(head):
+        raise Unseeable(Reason.PLAYLIST, "text that names other files or hosts")
+    raise Unseeable(Reason.NOT_MEDIA, "the first bytes are those of no known format")
+
+
+def known(head: bytes) -> Format | None:
+    """The format of what begins like this; None for no known one.
+
+    Raises Unseeable: UNSUPPORTED_CODEC (HEIF pictures).
+    """
     for kind, formats in ((Kind.STILL, _STILL_SIGNS), (Kind.VIDEO, _VIDEO_SIGNS)):
         for name, fits in formats:
             if fits(head):
                 return Format(kind, name)
-    if _boxed(head):
-        return _boxed_format(head)
-    if _is_playlist(head):
-        raise Unseeable(Reason.PLAYLIST, "text that names other files or hosts")
-    raise Unseeable(Reason.NOT_MEDIA, "the first bytes are those of no known format")
+    return _boxed_format(head) if _boxed(head) else None
 
 
 def _boxed(head: bytes) -> bool:
@@ -94,15 +99,7 @@ def _boxed_format(head: bytes) -> Format:
 
 
 def _is_transport_stream(head: bytes) -> bool:
-    """Five sync bytes in a row at one distance; a cut stream may begin within a packet."""
-    for packet in _TS_PACKETS:
-        for offset in range(min(packet, len(head))):
-            syncs = head[offset : offset + packet * _TS_SYNCS : packet]
-            if syncs == b"\x47" * _TS_SYNCS:
-                return True
-    # A file shorter than that: from its first byte, and nothing else.
-    count = -(-len(head) // 188)
-    return count < _TS_SYNCS and len(head) >= 188 and head[::188] == b"\x47" * count
+    return mpegts.packet_length(head) is not None
 
 
 def _is_playlist(head: bytes) -> bool:

@@ -14,11 +14,11 @@ from collections.abc import Iterator
 from types import TracebackType
 from typing import BinaryIO, Protocol, Self
 
-from hashmatch.media.boxes import has_whole_index
 from hashmatch.media.frame import Frame
 from hashmatch.media.limits import Limits
-from hashmatch.media.probe import Kind, sniff
+from hashmatch.media.probe import sniff
 from hashmatch.media.ranged import RangedFile
+from hashmatch.media.structure.boxes import has_whole_index
 from hashmatch.media.unseeable import Unseeable
 from hashmatch.model import Reason, Sampling
 
@@ -62,7 +62,8 @@ class Reader(Protocol):
 
 
 def open_media(file: BinaryIO, sampling: Sampling, limits: Limits) -> Reader:
-    """A reader of the clip in `file` (seekable, not closed here), with at least one frame to give.
+    """A reader of all that the clip in `file` (seekable, not closed here) shows, with at least one
+    frame to give.
 
     Of a `RangedFile` the keyframes are read and nothing between them, if its index tells where they
     are; else it is DAMAGED. Where they are too far apart it is TRUNCATED.
@@ -70,13 +71,12 @@ def open_media(file: BinaryIO, sampling: Sampling, limits: Limits) -> Reader:
     Raises Unseeable if there is nothing to see. The decoding libraries are loaded here and not
     before.
     """
-    format = sniff(file)
-    if isinstance(file, RangedFile) and (format.name != "mov" or not has_whole_index(file)):
-        raise Unseeable(Reason.DAMAGED, "no index that tells where its keyframes are")
-    if format.kind is Kind.STILL:
-        from hashmatch.media.still import StillReader
+    from hashmatch.media import streams
+    from hashmatch.media.clip import open_all
 
-        return StillReader(file, format.name, limits)
-    from hashmatch.media.video import VideoReader
-
-    return VideoReader(file, format.name, sampling, limits)
+    if isinstance(file, RangedFile):
+        if sniff(file).name != "mov" or not has_whole_index(file):
+            raise Unseeable(Reason.DAMAGED, "no index that tells where its keyframes are")
+        return streams.only_stream(file, sampling, limits)
+    openers, incomplete = streams.shown(file, sampling, limits)
+    return open_all(openers, limits, incomplete=incomplete)

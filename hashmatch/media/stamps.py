@@ -1,7 +1,8 @@
 """Packet times in seconds from the start of the stream, whatever the container makes of them.
 
-Two things go wrong in real files. A transport stream that was cut together jumps back, or hours
-ahead, where two recordings meet. AVI knows only the order in which frames are decoded, so the
+Two things go wrong in real files. A stream that was cut together jumps back, or hours ahead, where two
+recordings meet: transport streams, and what recorders and browsers append to FLV, WebM and fragmented
+MP4. AVI knows only the order in which frames are decoded, so the
 presentation times that a demuxer makes up for it are wrong where frames are reordered.
 """
 
@@ -35,10 +36,10 @@ class Stamps:
         rate = stream.average_rate or stream.guessed_rate
         self._step = min(float(1 / rate), _LONGEST_STEP) if rate else _DEFAULT_STEP
         self._by_decoding = demuxer == "avi"
-        self._may_jump = demuxer == "mpegts"
         self._origin = None if self._by_decoding else stream.start_time
         self._offset = 0
         self._decoded: int | None = None
+        self._length = 0.0
         self._shown: float | None = None
         self._queue: deque[float] = deque()
         self.jumped = False
@@ -87,12 +88,13 @@ class Stamps:
         return stamp * self._ticks / self._per_second
 
     def _close_jump(self, packet: Packet[Stream]) -> None:
-        if not self._may_jump or packet.dts is None:
+        if self._by_decoding or packet.dts is None:
             return
         dts = packet.dts + self._offset
         if self._decoded is not None:
             ahead = self._seconds(dts - self._decoded)
-            if ahead > _JUMP_AHEAD or ahead < -_JUMP_BACK:
+            # A frame that is to be shown for so long, as a slide is, does not jump.
+            if ahead - self._length > _JUMP_AHEAD or ahead < -_JUMP_BACK:
                 step = round(self._step * self._per_second / self._ticks)
                 self._offset += self._decoded - dts + step
                 self.jumped = True
@@ -100,3 +102,4 @@ class Stamps:
         if packet.pts is not None:
             packet.pts += self._offset
         self._decoded = packet.dts
+        self._length = self._seconds(packet.duration or 0)

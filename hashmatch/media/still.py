@@ -4,6 +4,8 @@
         for frame in reader:
             print(frame.t, frame.luma.shape)
 
+A damaged picture is given as far as it can be read, as browsers show it, and does not count as seen.
+
 Some pictures can be read in two ways, and each gives a frame at the same time: first as the
 reference implementations read them (transparency dropped, 16-bit grey cut off at 255, both by
 Pillow's conversion to RGB), then as a viewer shows them (on white, scaled). Partners' hashes are of
@@ -12,20 +14,25 @@ the first, eyes see the second.
 
 from __future__ import annotations
 
+import errno
 import struct
 import time
 import warnings
 import zlib
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from os import SEEK_END
 from types import TracebackType
 from typing import BinaryIO, Self
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageFile, PngImagePlugin
 from PIL.Image import Transpose
 
 from hashmatch.media.frame import Frame
+from hashmatch.media.intact import is_whole
 from hashmatch.media.limits import Limits
+from hashmatch.media.structure.window import Window
 from hashmatch.media.unseeable import Unseeable
 from hashmatch.model import Reason, Sampling
 
@@ -46,6 +53,12 @@ _DAMAGE = (
 # Pillow warns of odd metadata in words of the file.
 warnings.filterwarnings("ignore", module=r"PIL\.")
 
+# Pillow gives up a picture whose texts are larger than this; the decoder's memory is bounded anyway.
+PngImagePlugin.MAX_TEXT_CHUNK = PngImagePlugin.MAX_TEXT_MEMORY = 256 * 2**20
+
+# What the operating system says where the file is at fault, and not the disk.
+_OF_THE_FILE = frozenset((errno.EINVAL, errno.EOVERFLOW, errno.ESPIPE))
+
 _ORIENTATION_TAG = 0x0112
 _ORIENTATIONS = {
     2: Transpose.FLIP_LEFT_RIGHT,
@@ -65,7 +78,7 @@ _SHORTEST_FRAME, _USUAL_FRAME = 0.0105, 0.1
 class StillReader:
     """One picture file. `reader.Reader` says what its attributes mean.
 
-    Raises Unseeable at once if its first frame cannot be decoded in full.
+    Raises Unseeable at once if nothing of its first frame can be decoded.
     """
 
     def __init__(
@@ -82,25 +95,42 @@ class StillReader:
         self.sampling: Sampling | None = Sampling.EVERY
         self.trouble: Reason | None = None
         self.codec = self.container = format.lower()
+        self._whole = is_whole(file, format)
+        self._file, self._format, self._max_pixels = file, format, limits.max_pixels
+        self._image, first = self._open()
+        self._first: Image.Image | None = first
+        self.width, self.height = first.size
+
+    def _open(self) -> tuple[Image.Image, Image.Image]:
+        """The file, and its first frame; of a damaged one what can be read."""
         try:
-            self._image = Image.open(file, formats=(format,))
+            return self._opened()
+        except _DAMAGE as error:
+            _raise_if_of_the_disk(error)
+        # A text with a wrong checksum is what Pillow gives up, too, and takes nothing from the picture.
+        self._whole = self._whole and self._format == "PNG"
+        with _lenient():
+            try:
+                return self._opened()
+            except _DAMAGE as error:
+                raise _unseeable(error, Reason.DAMAGED) from None
+
+    def _opened(self) -> tuple[Image.Image, Image.Image]:
+        # Pillow closes what it gives up.
+        file = Window(self._file, 0, self._file.seek(0, SEEK_END))
+        try:
+            image = Image.open(file, formats=(self._format,))
         except Image.DecompressionBombError:
             raise Unseeable(Reason.TOO_MANY_PIXELS, "more than Pillow's own limit") from None
-        except _DAMAGE as error:
-            raise _unseeable(error, Reason.DAMAGED) from None
-        self.width, self.height = self._image.size
         try:
-            if self.width * self.height > limits.max_pixels:
-                raise Unseeable(Reason.TOO_MANY_PIXELS, f"{self.width}x{self.height}")
-            self._turn = _orientation(self._image)
-            self._first: Image.Image | None = self._load()
-        except _DAMAGE as error:
-            self._image.close()
-            raise _unseeable(error, Reason.TRUNCATED) from None
-        except Unseeable:
-            self._image.close()
+            width, height = image.size
+            if width * height > self._max_pixels:
+                raise Unseeable(Reason.TOO_MANY_PIXELS, f"{width}x{height}")
+            self._turn = _orientation(image)
+            return image, self._load(image)
+        except BaseException:
+            image.close()
             raise
-        self.width, self.height = self._first.size
 
     def __enter__(self) -> Self:
         return self
@@ -131,7 +161,7 @@ class StillReader:
                 break
             try:
                 self._image.seek(number)
-                picture = self._load()
+                picture = self._load(self._image)
             except EOFError:
                 # Only a GIF does not say at its start how many there are.
                 if self.codec != "gif" and number < getattr(self._image, "n_frames", 1):
@@ -143,15 +173,17 @@ class StillReader:
             except _DAMAGE as error:
                 self.trouble = _unseeable(error, Reason.TRUNCATED).reason
                 break
-        if self.trouble is None and number == 1:
+        if self.trouble is None and not self._whole:
+            self.trouble = Reason.TRUNCATED
+        elif self.trouble is None and number == 1:
             self.seen = _STILL_SECONDS
         elif self.trouble is None:
             self.duration = self.seen
 
-    def _load(self) -> Image.Image:
+    def _load(self, image: Image.Image) -> Image.Image:
         """The present frame, turned as its EXIF data says."""
-        self._image.load()
-        picture = self._image.copy()
+        image.load()
+        picture = image.copy()
         return picture if self._turn is None else picture.transpose(self._turn)
 
 
@@ -189,8 +221,22 @@ def _seconds_shown(image: Image.Image) -> float:
     return seconds if seconds > _SHORTEST_FRAME else _USUAL_FRAME
 
 
+@contextmanager
+def _lenient() -> Iterator[None]:
+    """Pillow reads as far as it can. The flag is the library's, and so the whole process's."""
+    ImageFile.LOAD_TRUNCATED_IMAGES = True
+    try:
+        yield
+    finally:
+        ImageFile.LOAD_TRUNCATED_IMAGES = False
+
+
+def _raise_if_of_the_disk(error: Exception) -> None:
+    if isinstance(error, OSError) and error.errno is not None and error.errno not in _OF_THE_FILE:
+        raise error
+
+
 def _unseeable(error: Exception, reason: Reason) -> Unseeable:
     """What a library's error says of the clip. An error of the disk is not the clip's: raised."""
-    if isinstance(error, OSError) and error.errno is not None:
-        raise error
+    _raise_if_of_the_disk(error)
     return Unseeable(reason, type(error).__name__)

@@ -8,11 +8,21 @@
 A frame is seen from its own time until the next thing that happened: another frame, or a loss. Lost
 are packets that the decoder refused, frames it had to patch up, and packets from which no frame
 came although they were to be decoded. What is left out on purpose, between two frames, is not lost.
+
+Packets that the file lacks leave no other trace than the time between those that are there. It tells
+where the stream is regular, or by far slower than its file says; a slow stream is neither.
 """
 
 from __future__ import annotations
 
 import math
+from itertools import pairwise
+
+# A stream is regular if this share of its steps is within half of the usual one; a step of so many
+# usual ones is then a hole. Frames that a live encoder dropped come one or two at a time.
+_REGULAR, _WITHIN, _HOLE = 0.8, 0.5, 4.0
+# A file that has fewer frames than this share of what it says lacks some.
+_FEWEST = 0.6
 
 
 class Timeline:
@@ -24,11 +34,29 @@ class Timeline:
         self._losses: list[float] = []
         self._waiting: list[float] = []  # packets after the last frame, in the order of the file
         self._left_out: list[float] = []  # those of them that were to give no frame
+        self._packets: list[
+            tuple[float, float]
+        ] = []  # all of one reading, in the order of the file
         self.end = 0.0
+
+    @property
+    def packets(self) -> int:
+        """How many packets the stream has."""
+        return len(self._packets)
+
+    @property
+    def step(self) -> float:
+        """Seconds from one packet to the next, as a rule; 0 for fewer than two."""
+        steps = sorted(after - before for before, after in pairwise(self._times()))
+        return steps[len(steps) // 2] if steps else 0.0
+
+    def _times(self) -> list[float]:
+        return sorted(t for t, _ in self._packets)
 
     def packet(self, t: float, duration: float, *, wanted: bool = True) -> None:
         """A packet that the container holds for t..t+duration; wanted: it should give a frame."""
         (self._waiting if wanted else self._left_out).append(t)
+        self._packets.append((t, duration))
         self.end = max(self.end, t + duration)
 
     def sparse(self, t: float = math.inf) -> float | None:
@@ -71,14 +99,33 @@ class Timeline:
 
     def distrust_gaps(self) -> None:
         """The container was damaged: packets may be missing wherever frames are far apart."""
-        pairs = zip(self._frames, self._frames[1:], strict=False)
-        self._losses += [a for a, b in pairs if b - a > self._max_gap]
+        self._losses += [a for a, b in pairwise(self._frames) if b - a > self._max_gap]
+
+    def note_holes(self, declared: float | None) -> None:
+        """Note as lost what is missing between packets. declared: seconds a frame, as the file says."""
+        times, usual = self._times(), self.step
+        steps = [after - before for before, after in pairwise(times)]
+        if not steps:
+            return
+        near = sum(abs(step - usual) <= _WITHIN * usual for step in steps)
+        if near >= _REGULAR * len(steps):
+            longest = max(self._max_gap, _HOLE * usual)
+        elif declared is not None and len(times) * declared < _FEWEST * (times[-1] - times[0]):
+            longest = max(self._max_gap, declared)
+        else:
+            return
+        shown = dict(sorted(self._packets))
+        self._losses += [
+            t + usual
+            for t, step in zip(times, steps, strict=False)
+            if step > max(longest, shown[t] + self._max_gap)
+        ]
 
     def rewind(self) -> None:
         """The stream is read once more from its start; what was seen stays seen."""
         last = self._frames[-1] if self._frames else -math.inf
         self._losses = [t for t in self._losses if t <= last]
-        self._waiting, self._left_out = [], []
+        self._waiting, self._left_out, self._packets = [], [], []
 
     def seen(self) -> float:
         """Seconds of presentation time that were covered by frames."""

@@ -28,6 +28,7 @@ from typing import BinaryIO, Literal, NamedTuple, Self
 import av.error
 import numpy as np
 from av.codec.context import Flags
+from av.container import InputContainer
 from av.packet import Packet
 from av.stream import Discard, Stream
 from av.video.frame import VideoFrame
@@ -68,6 +69,8 @@ _DENSER = {
 # Frames that a decoder may have out of order, by H.264 and HEVC.
 _REORDERED = 16
 
+# Frames that a claimed duration may have too many by rounding.
+_ROUNDED = 1.5
 # Shortfall of the last packet behind the claimed duration, as a share of it, that is no damage.
 _SHORTFALL = 0.02
 
@@ -92,7 +95,13 @@ class VideoReader:
         sampling: Sampling,
         limits: Limits,
         clock: Callable[[], float] = time.monotonic,
+        *,
+        number: int | None = None,
+        container: InputContainer | None = None,
     ) -> None:
+        """number: of the stream, as `container.number_of` counts; None for the first that there is;
+        container: of the same file, open and not yet read, which is this reader's from now on.
+        """
         # AVI has no presentation times; they are told by counting frames, so none may be left out.
         if demuxer == "avi":
             sampling = Sampling.EVERY
@@ -105,17 +114,19 @@ class VideoReader:
         self._turns = pixels.Turns()
         self._elsewhere = 0.0
         self._before = complaints.heard()
+        self._number = number
         self._damaged = is_cut_off(file, demuxer)
         self._not_implemented = False
         self._jumped = False
         self._passed_over = 0
         self.sampling: Sampling | None = sampling
         self.trouble: Reason | None = None
-        self._open(sampling)
+        self._open(sampling, container)
         self.codec = self._stream.codec.canonical_name
+        self._decoder = self._stream.codec.name
         self.container = self._container.format.name
         self.width, self.height = self._stream.width, self._stream.height
-        own = stream_duration(self._stream)
+        own = stream_duration(self._container, self._stream)
         self._borrowed = own is None
         self.duration = file_duration(self._container) if own is None else own
         self._frames = self._read(sampling)
@@ -149,10 +160,12 @@ class VideoReader:
             yield first
         yield from self._frames
 
-    def _open(self, sampling: Sampling) -> None:
-        self._container = open_container(self._file, self._demuxer, self._limits)
+    def _open(self, sampling: Sampling, container: InputContainer | None = None) -> None:
+        if container is None:
+            container = open_container(self._file, self._demuxer, self._limits)
+        self._container = container
         try:
-            self._stream = video_stream(self._container, self._limits)
+            self._stream = video_stream(container, self._demuxer, self._number, self._limits)
             context = self._stream.codec_context
             # Several workers share the machine: a decoder's own threads would fight them.
             context.thread_count = 1
@@ -248,6 +261,9 @@ class VideoReader:
             fed = sampling is not Sampling.KEYFRAMES or packet.is_keyframe
             t, duration = stamps.packet(packet)
             self._line.packet(t, duration, wanted=fed and not packet.is_discard)
+            if packet.is_corrupt:
+                # By the demuxer's own account, as where the counters of a transport stream skip.
+                self._line.loss(t)
             if not fed:
                 return
         try:
@@ -301,8 +317,10 @@ class VideoReader:
         line = self._line
         complained = complaints.heard() - self._before
         self._damaged |= complained[self._demuxer] > 0
-        if self._damaged and sampling is not Sampling.KEYFRAMES:
-            line.distrust_gaps()
+        if sampling is not Sampling.KEYFRAMES:
+            if self._damaged or complained[self._decoder]:
+                line.distrust_gaps()
+            line.note_holes(self._declared_step())
         if complained[complaints.TOO_MANY_PIXELS] and self.trouble is None:
             self.trouble = Reason.TOO_MANY_PIXELS
         slack = max(self._limits.max_gap_seconds, _SHORTFALL * (self.duration or 0.0))
@@ -311,13 +329,36 @@ class VideoReader:
         # that was computed across a jump in the timestamps.
         if whole and self.duration is not None:
             outlasted = self._borrowed and self._elsewhere > self.duration - slack
-            if outlasted or self._jumped:
+            more = self.duration - line.end
+            if outlasted or self._jumped or line.step / 2 < more <= self._rounding():
                 self.duration = line.end
         unseen = max(line.end, self.duration or 0.0) - line.seen()
         if self.trouble is None and (self._damaged or unseen > slack):
             self.trouble = Reason.TRUNCATED
 
+    def _announced(self) -> bool:
+        """Whether the container says that the stream has frames. FLV and MPEG-TS only name it."""
+        named_only = self._demuxer in ("flv", "mpegts")
+        return bool(self._stream.frames) or (not named_only and bool(self._stream.duration))
+
+    def _rounding(self) -> float:
+        """Seconds by which a container may claim more than its packets fill, and lack no frame.
+
+        Writers count the start of the first frame twice, or round to a frame more.
+        """
+        base, start = self._stream.time_base, self._stream.start_time
+        offset = float(start * base) if base is not None and start is not None else 0.0
+        return min(max(offset, 0.0), self._limits.max_gap_seconds) + _ROUNDED * self._line.step
+
+    def _declared_step(self) -> float | None:
+        """Seconds between frames by what the file says of them, None where it says nothing."""
+        # A transport stream's rate is FFmpeg's own estimate from its packets.
+        rate = None if self._demuxer == "mpegts" else self._stream.average_rate
+        return float(1 / rate) if rate else None
+
     def _why_nothing(self) -> Reason:
+        if not self._line.packets and not self._damaged and not self._announced():
+            return Reason.NO_VIDEO_STREAM
         if self.trouble is not None and self.trouble is not Reason.TRUNCATED:
             return self.trouble
         return Reason.UNSUPPORTED_CODEC if self._not_implemented else Reason.DAMAGED

@@ -27,7 +27,7 @@ from hashmatch.hashing import borders, pdq
 from hashmatch.hashing.imagehashes import image_hash
 from hashmatch.hashing.packing import pack
 from hashmatch.hashing.recipes import recipe
-from hashmatch.media import still, video  # noqa: F401 - `open_media` imports them when it is called
+from hashmatch.media import streams  # noqa: F401 - `open_media` imports it when it is called
 from hashmatch.media.frame import Frame
 from hashmatch.media.limits import Limits
 from hashmatch.media.reader import Reader, open_media

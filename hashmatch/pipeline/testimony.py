@@ -46,6 +46,7 @@ _TROUBLES = frozenset(
         Reason.TOO_MANY_PIXELS,
         Reason.NO_USABLE_FRAMES,
         Reason.TRUNCATED,
+        Reason.UNKNOWN_PARTS,
         Reason.TIME_LIMIT,
         Reason.MEMORY_LIMIT,
     }

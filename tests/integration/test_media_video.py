@@ -313,7 +313,7 @@ def test_a_stream_cut_together_from_two_recordings_goes_on(draw: Draw, tmp_path:
     assert seen.reader.trouble is None
 
 
-def test_cover_art_is_not_the_video(draw: Draw, tmp_path: Path) -> None:
+def test_cover_art_is_looked_at_beside_the_video(draw: Draw, tmp_path: Path) -> None:
     clip = tmp_path / "clip.mp4"
     with av.open(clip, "w") as output:
         cover = output.add_stream("mjpeg", rate=1)
@@ -328,5 +328,6 @@ def test_cover_art_is_not_the_video(draw: Draw, tmp_path: Path) -> None:
             output.mux(video.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
         output.mux(video.encode())
     seen = look(clip, Sampling.EVERY)
-    assert len(seen.times) == 10
-    assert seen.lumas[0].shape == (96, 128)
+    assert [luma.shape for luma in seen.lumas] == [(96, 128)] * 10 + [(480, 640)]
+    assert seen.times[-1] == pytest.approx(10 / 30)
+    assert seen.reader.trouble is None

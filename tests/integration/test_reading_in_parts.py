@@ -16,10 +16,10 @@ import pytest
 from drawn import clip_bytes
 
 from hashmatch.hashing.pdq import pdq
-from hashmatch.media.boxes import has_whole_index
 from hashmatch.media.limits import Limits
 from hashmatch.media.ranged import GRANTED, REQUEST, RangedFile
 from hashmatch.media.reader import open_media
+from hashmatch.media.structure.boxes import has_whole_index
 from hashmatch.media.unseeable import Unseeable
 from hashmatch.model import Reason, Sampling
 

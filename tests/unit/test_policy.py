@@ -142,7 +142,11 @@ def test_a_clip_that_breaks_off_is_partial() -> None:
     assert outcome(fingerprint(seen=9.4)) == (Outcome.PARTIAL, Reason.TRUNCATED)
 
 
-@pytest.mark.parametrize("reason", [Reason.TRUNCATED, Reason.TIME_LIMIT])
+# What was given is good, and the rest is missing.
+MISSING = (Reason.TRUNCATED, Reason.UNKNOWN_PARTS, Reason.TIME_LIMIT)
+
+
+@pytest.mark.parametrize("reason", MISSING)
 def test_trouble_that_ended_seeing_early_is_partial_even_at_full_coverage(reason: Reason) -> None:
     assert outcome(fingerprint(trouble=reason)) == (Outcome.PARTIAL, reason)
 
@@ -152,9 +156,7 @@ def test_a_clip_that_breaks_off_before_its_first_frame_says_so() -> None:
     assert outcome(seen) == (Outcome.UNSCANNABLE, Reason.TRUNCATED)
 
 
-@pytest.mark.parametrize(
-    "reason", [r for r in Reason if r not in (Reason.TRUNCATED, Reason.TIME_LIMIT)]
-)
+@pytest.mark.parametrize("reason", [r for r in Reason if r not in MISSING])
 def test_any_other_trouble_is_unscannable_with_its_reason(reason: Reason) -> None:
     assert outcome(fingerprint(trouble=reason)) == (Outcome.UNSCANNABLE, reason)
 

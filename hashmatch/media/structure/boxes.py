@@ -14,10 +14,13 @@ import os
 from collections.abc import Iterator
 from typing import BinaryIO, NamedTuple
 
+from hashmatch.media.structure.window import read_at
+
 # At the top of a file that is one movie. Fragments would be moof, and sidx or styp before them.
 _WHOLE = frozenset(
     (b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"udta", b"meta", b"uuid")
 )
+_CONTENTS = frozenset((b"moov", b"mdat", b"moof", b"meta"))
 _FRAGMENTED_OR_COMPRESSED = frozenset((b"mvex", b"cmov"))
 _TO_DESCRIPTIONS = (b"trak", b"mdia", b"minf", b"stbl", b"stsd")
 
@@ -38,6 +41,53 @@ class Box(NamedTuple):
     kind: bytes
     body: int
     end: int
+
+
+class Top(NamedTuple):
+    """end: the first byte behind the movie; whole: its boxes reach to there; embedded: start and end
+    of a movie in a box of a picture (mpvd, as phones write); fragments: whether it has some.
+    """
+
+    end: int
+    whole: bool
+    embedded: tuple[tuple[int, int], ...]
+    fragments: bool
+
+
+def walk(file: BinaryIO, start: int, size: int) -> Top:
+    """The boxes of the movie at `start`, up to where another one begins.
+
+    A second ftyp or moov is the beginning of another: demuxers pass over it, and over what belongs
+    to it.
+    """
+    at, kinds, embedded = start, set[bytes](), list[tuple[int, int]]()
+    whole = True
+    while at < size:
+        head = read_at(file, at, _LONGEST_HEADER)
+        length = int.from_bytes(head[:4], "big")
+        try:
+            box = _box(head, at, 0, size)
+        except Malformed:
+            # What names a kind and goes beyond the end was cut off; anything else is no box.
+            whole = False
+            if length > 7 and head[4:8].isalnum():
+                at = size
+            break
+        if not _is_kind(box.kind):
+            whole = False
+            break
+        another = box.kind == b"ftyp" and kinds & _CONTENTS
+        if another or (box.kind == b"moov" and b"moov" in kinds):
+            break
+        kinds.add(box.kind)
+        if box.kind == b"mpvd":
+            embedded.append((box.body, box.end))
+        at = box.end
+    return Top(at, whole, tuple(embedded), b"moof" in kinds)
+
+
+def _is_kind(kind: bytes) -> bool:
+    return all(0x20 <= byte < 0x7F or byte == 0xA9 for byte in kind)
 
 
 def has_whole_index(file: BinaryIO) -> bool:
@@ -70,6 +120,21 @@ def _movie_header(file: BinaryIO) -> bytes:
     if at != size or not headers:
         raise Malformed
     return headers[0]
+
+
+def several_codecs(file: BinaryIO) -> bool:
+    """Whether a track of the movie is described as more than one codec.
+
+    FFmpeg's demuxer gives the samples of the first of them and leaves out the others.
+    """
+    try:
+        moov = _movie_header(file)
+        for table in _descend(moov, 0, len(moov), _TO_DESCRIPTIONS):
+            if len({box.kind for box in _boxes(moov, table.body + 8, table.end)}) > 1:
+                return True
+    except Malformed:
+        return False
+    return False
 
 
 def _describes_all(moov: bytes) -> bool:

@@ -1,0 +1,86 @@
+"""The chunks of a PNG picture: where it ends, and whether what it shows is damaged.
+
+    end = extent(file, 0, size)
+    look(file, 0, size).whole
+
+Decoders differ in what they make of a damaged chunk, and some say nothing. Each chunk has a checksum.
+Source: W3C, Portable Network Graphics (PNG) Specification (third edition), 5 and 11.3.6.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator
+from typing import BinaryIO, NamedTuple
+
+from hashmatch.media.structure.window import read_at
+
+_SIGNATURE = 8
+_STEP = 1 << 20
+_ANCILLARY = 0x20
+# What the picture is made from. A damaged text or colour profile leaves it as it is.
+_SHOWN = frozenset((b"IHDR", b"PLTE", b"IDAT", b"IEND", b"tRNS", b"acTL", b"fcTL", b"fdAT"))
+
+
+class Chunks(NamedTuple):
+    """whole: it ends with its last chunk, and none that is shown is damaged; claimed, frames: of an
+    animation, how many it says it has, and how many begin.
+    """
+
+    whole: bool
+    claimed: int
+    frames: int
+
+
+class _Chunk(NamedTuple):
+    """body, end: where its contents begin, and the first byte behind its checksum."""
+
+    kind: bytes
+    body: int
+    end: int
+
+
+def extent(file: BinaryIO, start: int, size: int) -> int:
+    """The first byte behind the picture at `start`."""
+    end = start + _SIGNATURE
+    for chunk in _chunks(file, start, size):
+        end = chunk.end
+    return min(end, size)
+
+
+def look(file: BinaryIO, start: int, size: int) -> Chunks:
+    """The chunks of the picture at `start`, each compared with its checksum."""
+    whole, ended, claimed, frames = True, False, 0, 0
+    for kind, body, end in _chunks(file, start, size):
+        if kind in _SHOWN or not kind[0] & _ANCILLARY:
+            whole = whole and end <= size and _checked(file, body - 4, end - 4)
+        if kind == b"acTL":
+            claimed = int.from_bytes(read_at(file, body, 4), "big")
+        frames += kind == b"fcTL"
+        ended = kind == b"IEND"
+    return Chunks(whole and ended, claimed, frames)
+
+
+def _chunks(file: BinaryIO, start: int, size: int) -> Iterator[_Chunk]:
+    """Up to the last, or to what is no chunk; the end of the last may lie beyond that of the file."""
+    at = start + _SIGNATURE
+    while at < size:
+        head = read_at(file, at, 8)
+        kind = head[4:]
+        if len(head) < 8 or not kind.isalpha():
+            return
+        chunk = _Chunk(kind, at + 8, at + 12 + int.from_bytes(head[:4], "big"))
+        yield chunk
+        if kind == b"IEND":
+            return
+        at = chunk.end
+
+
+def _checked(file: BinaryIO, start: int, end: int) -> bool:
+    """Whether bytes start..end have the CRC-32 that follows them."""
+    crc = 0
+    while start < end:
+        text = read_at(file, start, min(_STEP, end - start))
+        crc = zlib.crc32(text, crc)
+        start += len(text)
+    return read_at(file, end, 4) == crc.to_bytes(4, "big")
