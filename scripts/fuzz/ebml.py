@@ -91,7 +91,9 @@ def void(chance: random.Random, seeds: Seeds) -> Mutant:
         if filler is not None:
             data[element.start : element.end] = filler
     names = sorted({f"{e.id:X}" for e in gone})
-    return of_one(seed, data, f"{len(gone)} of {names} made void at {gone[0].start}", keeps_time=True)
+    return of_one(
+        seed, data, f"{len(gone)} of {names} made void at {gone[0].start}", keeps_time=True
+    )
 
 
 def removed(chance: random.Random, seeds: Seeds) -> Mutant:
@@ -114,7 +116,9 @@ def resized(chance: random.Random, seeds: Seeds) -> Mutant:
     one = chance.choice(elements(seed.data))
     width = one.body - one.size_at
     size = one.end - one.body
-    new = chance.choice((0, size - 1, size + 1, size // 2, size * 2, size + 1000, (1 << 7 * width) - 1))
+    new = chance.choice(
+        (0, size - 1, size + 1, size // 2, size * 2, size + 1000, (1 << 7 * width) - 1)
+    )
     data = bytearray(seed.data)
     new = max(0, min(new, (1 << 7 * width) - 1))
     data[one.size_at : one.body] = (new | 1 << 7 * width).to_bytes(width, "big")

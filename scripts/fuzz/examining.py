@@ -1,7 +1,7 @@
 """One mutant, looked at by hashmatch and, if that calls it clean, by the witness.
 
-    result = examine(mutant, looker, witness, truths)
-    result.outcome, result.finds
+result = examine(mutant, looker, witness, truths)
+result.outcome, result.finds
 """
 
 from __future__ import annotations
@@ -31,9 +31,7 @@ class Result:
     finds: tuple[Find, ...]
 
 
-def examine(
-    mutant: Mutant, looker: Looks, witness: Witness, truths: Mapping[str, Truth]
-) -> Result:
+def examine(mutant: Mutant, looker: Looks, witness: Witness, truths: Mapping[str, Truth]) -> Result:
     try:
         look = looker.look(mutant.data)
     except Exception as error:  # noqa: BLE001 - any exception in the parent is what is looked for
@@ -55,7 +53,9 @@ def evidence(mutant: Mutant, witness: Witness) -> Evidence:
 
 
 def _outcome(look: Look) -> str:
-    return look.outcome.value if look.reason is None else f"{look.outcome.value}: {look.reason.value}"
+    return (
+        look.outcome.value if look.reason is None else f"{look.outcome.value}: {look.reason.value}"
+    )
 
 
 def _result(mutant: Mutant, outcome: str, finds: list[Find]) -> Result:

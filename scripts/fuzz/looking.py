@@ -1,8 +1,8 @@
 """What hashmatch sees of a file: the real decoder in its sandbox, the real decision, no list.
 
-    with Looker(Settings()) as looker:
-        look = looker.look(data)
-        look.outcome, look.t, look.bits
+with Looker(Settings()) as looker:
+    look = looker.look(data)
+    look.outcome, look.t, look.bits
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ from __future__ import annotations
 import random
 import struct
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 from fuzz.mutants import Make, Mutant, Seeds, Unfit, of_one, pick
@@ -80,7 +81,9 @@ def box_size(chance: random.Random, seeds: Seeds) -> Mutant:
     seed = pick(chance, seeds, "mp4", "avif")
     _, box = _some(chance, seed)
     size = box.end - box.start
-    new = chance.choice((0, 1, 7, 8, size - 1, size + 1, size // 2, size * 2, 0x7FFFFFFF, 0xFFFFFFFF))
+    new = chance.choice(
+        (0, 1, 7, 8, size - 1, size + 1, size // 2, size * 2, 0x7FFFFFFF, 0xFFFFFFFF)
+    )
     data = bytearray(seed.data)
     struct.pack_into(">I", data, box.start, max(0, new))
     return of_one(seed, data, f"{_name(box)}: size {new} for {size}")
@@ -143,7 +146,9 @@ def edit_list(chance: random.Random, seeds: Seeds) -> Mutant:
     for _ in range(chance.choice((1, 1, 2, 3))):
         length = chance.choice((0, 50, 300, 1000, 2400, 100_000))
         start = chance.choice((-1, 0, 1024, 6144, 12_288, 20_480, 1 << 30))
-        edits.append(struct.pack(">IiI", length, start, chance.choice((0x10000, 0x10000, 0, 0x20000))))
+        edits.append(
+            struct.pack(">IiI", length, start, chance.choice((0x10000, 0x10000, 0, 0x20000)))
+        )
     elst = boxed(b"elst", struct.pack(">II", 0, len(edits)) + b"".join(edits))
     track = tracks[0]
     inner = [b for b in found if b.inside and found[b.inside[-1]] == track and b.kind != b"edts"]
@@ -161,7 +166,9 @@ def _word(chance: random.Random, seed: Seed, first: int, *kinds: bytes) -> Mutan
     place = box.body + first + 4 * chance.randrange(min(words, chance.choice((1, 3, 8, 1000))))
     data = bytearray(seed.data)
     (old,) = struct.unpack_from(">I", data, place)
-    new = chance.choice((0, 1, old + 1, old - 1, old * 2, old // 2, 0x7FFFFFFF, 0xFFFFFFFF, old * 100))
+    new = chance.choice(
+        (0, 1, old + 1, old - 1, old * 2, old // 2, 0x7FFFFFFF, 0xFFFFFFFF, old * 100)
+    )
     struct.pack_into(">I", data, place, new & 0xFFFFFFFF)
     return of_one(seed, data, f"{_name(box)}: {new & 0xFFFFFFFF} for {old} at {place}")
 
@@ -188,7 +195,7 @@ def fragment_words(chance: random.Random, seeds: Seeds) -> Mutant:
 
 def _fragments(data: bytes) -> list[tuple[int, int]]:
     top = [box for box in boxes(data) if not box.inside]
-    pairs = zip(top, top[1:], strict=False)
+    pairs = pairwise(top)
     return [(a.start, b.end) for a, b in pairs if (a.kind, b.kind) == (b"moof", b"mdat")]
 
 
@@ -221,7 +228,9 @@ def cut_at_a_box(chance: random.Random, seeds: Seeds) -> Mutant:
     if not tops:
         raise Unfit
     end = chance.choice(tops)
-    return of_one(seed, seed.data[:end], f"cut off after the box that ends at {end}", keeps_time=True)
+    return of_one(
+        seed, seed.data[:end], f"cut off after the box that ends at {end}", keeps_time=True
+    )
 
 
 def _iter_top(data: bytes) -> Iterator[Box]:

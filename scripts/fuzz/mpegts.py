@@ -32,7 +32,9 @@ def crc(section: bytes) -> bytes:
     for byte in section:
         register ^= byte << 24
         for _ in range(8):
-            register = (register << 1 ^ 0x04C11DB7 if register >> 31 else register << 1) & 0xFFFFFFFF
+            register = (
+                register << 1 ^ 0x04C11DB7 if register >> 31 else register << 1
+            ) & 0xFFFFFFFF
     return register.to_bytes(4, "big")
 
 
@@ -101,7 +103,9 @@ def header_bits(chance: random.Random, seeds: Seeds) -> Mutant:
     changed = []
     for packet in found:
         if pid(packet) == _VIDEO and chance.random() < share:
-            word = int.from_bytes(packet[1:4], "big") ^ (mask & chance.randrange(1, 1 << 24) or mask)
+            word = int.from_bytes(packet[1:4], "big") ^ (
+                mask & chance.randrange(1, 1 << 24) or mask
+            )
             packet = packet[:1] + word.to_bytes(3, "big") + packet[4:]
         changed.append(packet)
     return of_one(seed, b"".join(changed), f"bits {mask:#x} of headers, share {share}")

@@ -174,7 +174,9 @@ def gif_blocks(data: bytes) -> list[Part]:
 def gif_block(chance: random.Random, seeds: Seeds) -> Mutant:
     seed = pick(chance, seeds, "gif")
     one = chance.choice(gif_blocks(seed.data))
-    what = chance.choice(("removed", "twice", "cut", "head changed", "length changed", "end before"))
+    what = chance.choice(
+        ("removed", "twice", "cut", "head changed", "length changed", "end before")
+    )
     data = bytearray(seed.data)
     if what == "removed":
         del data[one.start : one.end]

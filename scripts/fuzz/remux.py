@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import random
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -17,10 +18,12 @@ import av.error
 from av.packet import Packet
 from av.stream import Disposition
 
+from fuzz.mp4 import boxed, boxes, replaced
 from fuzz.mutants import Make, Mutant, Seeds, Unfit, of_one, pick
-from fuzz.seeds import Seed
+from fuzz.seeds import FPS, PER_SCENE, SCENES, Seed
 
 _FORMATS = {"mp4": "mp4", "mkv": "matroska", "flv": "flv", "ts": "mpegts", "avi": "avi"}
+_SECONDS = SCENES * PER_SCENE / FPS
 _FRAGMENTS = {"movflags": "frag_keyframe+empty_moov+default_base_moof"}
 
 # A packet of an input and of which of its streams -> whether, and how much later, in seconds.
@@ -28,7 +31,11 @@ Choice = Callable[[int, "Packet[Any]"], float | None]
 
 
 def written(
-    parts: Sequence[Seed], format: str, choice: Choice, options: Mapping[str, str], set_up: Any = None
+    parts: Sequence[Seed],
+    format: str,
+    choice: Choice,
+    options: Mapping[str, str],
+    set_up: Any = None,
 ) -> bytes:
     """All video and audio streams of the parts in one file. Raises Unfit where the muxer refuses."""
     with TemporaryDirectory() as folder:
@@ -44,8 +51,8 @@ def written(
                     for stream in source.streams:
                         if stream.type in ("video", "audio"):
                             streams[place, stream.index] = output.add_stream_from_template(stream)
-                    for packet in source.demux():
-                        if packet.dts is None or (place, packet.stream_index) not in streams:
+                    for packet in _packets(source):
+                        if (place, packet.stream_index) not in streams:
                             continue
                         later = choice(place, packet)
                         if later is not None:
@@ -64,6 +71,18 @@ def written(
             for source in inputs:
                 source.close()
         return path.read_bytes()
+
+
+def _packets(source: Any) -> list[Packet[Any]]:
+    """All of a file, each with a time of decoding: Matroska tells none for the first ones."""
+    packets = [packet for packet in source.demux() if packet.size]
+    following: dict[int, int] = {}
+    for packet in reversed(packets):
+        if packet.dts is None:
+            step = round(1 / FPS / packet.time_base)
+            packet.dts = following[packet.stream_index] - step
+        following[packet.stream_index] = packet.dts
+    return packets
 
 
 def _into(chance: random.Random, seed: Seed) -> tuple[str, str, dict[str, str]]:
@@ -160,8 +179,6 @@ def cover(chance: random.Random, seeds: Seeds) -> Mutant:
 
 def _with_cover(video: Seed, picture: Seed) -> bytes:
     """An MP4 with a picture as iTunes keeps it: moov/udta/meta/ilst/covr."""
-    from fuzz.mp4 import boxed, boxes, replaced
-
     kind = 13 if picture.family == "jpeg" else 14
     content = boxed(b"data", kind.to_bytes(4, "big") + bytes(4) + picture.data)
     handler = boxed(b"hdlr", bytes(8) + b"mdirappl" + bytes(10))
@@ -185,27 +202,15 @@ def late_video(chance: random.Random, seeds: Seeds) -> Mutant:
     family = chance.choice(("mp4", "mkv", "flv", "flv", "ts", "ts", "avi"))
     options = _FRAGMENTS if family == "mp4" and chance.random() < 0.5 else {}
     late = chance.choice((3.0, 12.0, 60.0))
-    looped = _longer(seed, late)
-    data = written(
-        [seed], _FORMATS[family], lambda _, p: late if p.stream.type == "video" else 0.0, options
-    ) if not looped else looped(family, options)
+    rounds = int(late / _SECONDS) + 1
+
+    def choice(place: int, packet: Packet[Any]) -> float | None:
+        if packet.stream.type == "audio":
+            return place * _SECONDS  # the same sound over and over until the video begins
+        return late if place == 0 else None
+
+    data = _merged([seed] * rounds, _FORMATS[family], choice, options)
     return _named(of_one(seed, data, f"{family}: {late} s of sound first", keeps_time=True), family)
-
-
-def _longer(seed: Seed, late: float) -> Callable[[str, Mapping[str, str]], bytes]:
-    """A writer of the seed with its sound over and over until the video begins."""
-    length = 2.4
-    rounds = int(late / length) + 1
-
-    def write(family: str, options: Mapping[str, str]) -> bytes:
-        def choice(place: int, packet: Packet[Any]) -> float | None:
-            if packet.stream.type == "video":
-                return late if place == 0 else None
-            return place * length
-
-        return _merged([seed] * rounds, _FORMATS[family], choice, options)
-
-    return write
 
 
 def _merged(
@@ -225,8 +230,8 @@ def _merged(
                         for stream in source.streams:
                             if stream.type not in streams:
                                 streams[stream.type] = output.add_stream_from_template(stream)
-                        for packet in source.demux():
-                            later = None if packet.dts is None else choice(place, packet)
+                        for packet in _packets(source):
+                            later = choice(place, packet)
                             if later is None:
                                 continue
                             shift = round(later / packet.time_base)
@@ -243,8 +248,6 @@ def _merged(
 
 
 def _named(mutant: Mutant, suffix: str) -> Mutant:
-    from dataclasses import replace
-
     return replace(mutant, suffix=suffix)
 
 

@@ -96,7 +96,11 @@ def resized(chance: random.Random, seeds: Seeds) -> Mutant:
 def header_words(chance: random.Random, seeds: Seeds) -> Mutant:
     """Rates, counts, sizes, durations, index entries."""
     seed = pick(chance, seeds, "avi", "webp")
-    fit = [c for c in chunks(seed.data) if c.kind in (b"avih", b"strh", b"idx1", b"VP8X", b"ANIM", b"ANMF")]
+    fit = [
+        c
+        for c in chunks(seed.data)
+        if c.kind in (b"avih", b"strh", b"idx1", b"VP8X", b"ANIM", b"ANMF")
+    ]
     if not fit:
         raise Unfit
     chunk = chance.choice(fit)

@@ -12,8 +12,9 @@ unseen: enough that the witness shows, in any stream, with or without edit lists
     was not seen.
 unsaid: enough of a seed was seen neither by us nor by the witness, and the witness complained of the file,
     as it does not of the seed. A clean cut that no decoder can tell is no find.
-hole: our own frames' times go on over half a second or more while what the seed shows in it was not seen:
-    a player freezes there. Seeds have 20 frames a second, so none of them is a slow stream.
+hole: our own frames' times go on over half a second or more, and three times what usually lies between
+    them, while what the seed shows in it was not seen: a player freezes there. What has long gaps
+    throughout is a slow stream, and whole.
 tail: the container claims half a second more than we saw, and that much of the seed's end was not seen.
 squeezed: a second of a seed, seen in order, within a quarter of a second of our time, though the mutation
     left times within it as they were: it would not be aligned with a listed video.
@@ -28,6 +29,7 @@ right time, beyond `squeezed`; what the witness does not know either (animated W
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -40,7 +42,7 @@ from hashmatch.model import Outcome, Reason
 
 PATIENCE = 60.0
 _ENOUGH_SECONDS, _ENOUGH_FRAMES = 0.25, 5
-_FREEZE = 0.5
+_FREEZE, _UNUSUAL = 0.5, 3.0
 _STRETCH, _SQUEEZED = 1.0, 0.25
 _CRASHED = (Reason.DECODER_CRASHED, Reason.DECODER_HUNG)
 
@@ -98,13 +100,13 @@ def _of_times(
     finds = []
     step, shows = truth.seed.step, truth.where(look.bits)
     known = np.flatnonzero(shows >= 0)
-    for one, following in zip(known, known[1:], strict=False):
+    usual = float(np.median(np.diff(look.t))) if len(look.t) > 1 else 0.0
+    freeze = max(_FREEZE, _UNUSUAL * usual)
+    for one, following in pairwise(known):
         lost = [
-            run
-            for run in runs(~seen, truth)
-            if shows[one] < run[0] and run[1] < shows[following]
+            run for run in runs(~seen, truth) if shows[one] < run[0] and run[1] < shows[following]
         ]
-        if lost and look.t[following] - look.t[one] >= _FREEZE:
+        if lost and look.t[following] - look.t[one] >= freeze:
             finds.append(Find("hole", _said(truth, *lost[0])))
     ends = [run for run in runs(~seen, truth) if run[1] == len(seen) - 1]
     ended = float(look.t[-1]) + step

@@ -1,7 +1,7 @@
 """Many mutants by several processes, each with a decoder and a witness of its own.
 
-    for result, data in results(run, seeds, truths):
-        result.finds                                  # data: of the mutant, where there are any
+for result, data in results(run, seeds, truths):
+    result.finds                                  # data: of the mutant, where there are any
 """
 
 from __future__ import annotations

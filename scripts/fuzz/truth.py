@@ -1,17 +1,19 @@
 """What an undamaged seed shows, as perceptual hashes: what every mutant of it is held against.
 
-    truths = told(seeds.values(), witness)
-    truths["flv"].where(bits)             # which of its frames each hash shows, -1: none of them
-    truths["flv"].among(bits)             # (frames,) bool: which of its frames are among the hashes
+truths = told(seeds.values(), witness)
+truths["flv"].where(bits)             # which of its frames each hash shows, -1: none of them
+truths["flv"].among(bits)             # (frames,) bool: which of its frames are among the hashes
 """
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image, ImageSequence
 
 from fuzz.seeds import Seed
 from fuzz.witness import Input, Witness
@@ -63,10 +65,6 @@ def told(seeds: Iterable[Seed], witness: Witness) -> dict[str, Truth]:
 
 
 def _pictures(data: bytes) -> NDArray[np.uint8]:
-    import io
-
-    from PIL import Image, ImageSequence
-
     with Image.open(io.BytesIO(data)) as image:
         return np.array([np.asarray(one.convert("L")) for one in ImageSequence.Iterator(image)])
 

@@ -43,6 +43,7 @@ _HARMLESS = re.compile(
     """,
     re.VERBOSE,
 )
+_PATH = re.compile(r"\S+/\d+\.(in|out): ")
 _NUMBERS = re.compile(r"(0x)?[0-9a-f]*\d[0-9a-f]*|-")
 
 
@@ -65,7 +66,7 @@ class Shown(NamedTuple):
 class Witness:
     def __init__(self) -> None:
         # In memory where that is at hand: what is written is read once.
-        memory = Path("/dev/shm")  # noqa: S108
+        memory = Path("/dev/shm")
         self._folder = tempfile.TemporaryDirectory(
             prefix="fuzz-", dir=memory if memory.is_dir() else None
         )
@@ -136,5 +137,6 @@ def _heard(log: str) -> tuple[frozenset[str], float]:
             hours, minutes, seconds = duration.groups()
             claimed = int(hours) * 3600 + int(minutes) * 60 + float(seconds)
         if found["level"] in _COMPLAINTS and not _HARMLESS.search(found["said"]):
-            complaints.add(f"{found['who'] or PROGRAM}: {_NUMBERS.sub('#', found['said'])[:100]}")
+            said = _NUMBERS.sub("#", _PATH.sub("", found["said"]))
+            complaints.add(f"{found['who'] or PROGRAM}: {said[:100]}")
     return frozenset(complaints), claimed or 0.0
