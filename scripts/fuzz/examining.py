@@ -27,6 +27,7 @@ class Result:
     kind: str
     seeds: tuple[str, ...]
     note: str
+    suffix: str
     outcome: str
     finds: tuple[Find, ...]
 
@@ -60,5 +61,11 @@ def _outcome(look: Look) -> str:
 
 def _result(mutant: Mutant, outcome: str, finds: list[Find]) -> Result:
     return Result(
-        mutant.number, mutant.kind, mutant.seeds, mutant.note, outcome, tuple(dict.fromkeys(finds))
+        mutant.number,
+        mutant.kind,
+        mutant.seeds,
+        mutant.note,
+        mutant.suffix,
+        outcome,
+        tuple(dict.fromkeys(finds)),
     )

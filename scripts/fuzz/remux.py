@@ -103,7 +103,7 @@ def packets_dropped(chance: random.Random, seeds: Seeds) -> Mutant:
     def choice(place: int, packet: Packet[Any]) -> float | None:
         if packet.stream.type != "video":
             return 0.0
-        t = float((packet.pts or packet.dts) * packet.time_base)
+        t = float((packet.dts if packet.pts is None else packet.pts) * packet.time_base)
         begin = 0.0 if how == "start" else start
         gone = (
             begin <= t < begin + length

@@ -16,8 +16,8 @@ hole: our own frames' times go on over half a second or more, and three times wh
     them, while what the seed shows in it was not seen: a player freezes there. What has long gaps
     throughout is a slow stream, and whole.
 tail: the container claims half a second more than we saw, and that much of the seed's end was not seen.
-squeezed: a second of a seed, seen in order, within a quarter of a second of our time, though the mutation
-    left times within it as they were: it would not be aligned with a listed video.
+squeezed: a second of a seed, seen in order and without a hole, within a quarter of a second of our time,
+    though the mutation left times within it as they were: it would not be aligned with a listed video.
 crashed: the decoder's process ended in an exception or by a signal, or hung: damage has reasons of its own.
 slow: looking took longer than PATIENCE seconds.
 refused: an unharmed seed is not `clean`.
@@ -100,6 +100,8 @@ def _of_times(
     finds = []
     step, shows = truth.seed.step, truth.where(look.bits)
     known = np.flatnonzero(shows >= 0)
+    # A picture that is shown again, as decoders do in place of what is lost, goes on from when it came.
+    known = known[np.diff(shows[known], prepend=-1) != 0]
     usual = float(np.median(np.diff(look.t))) if len(look.t) > 1 else 0.0
     freeze = max(_FREEZE, _UNUSUAL * usual)
     for one, following in pairwise(known):
@@ -124,7 +126,7 @@ def _squeezed(shows: NDArray[np.intp], t: NDArray[np.float64], step: float) -> f
     for place, when in zip(shows, t, strict=True):
         if place < 0:
             continue
-        if run and place < run[-1][0]:
+        if run and not 0 <= place - run[-1][0] <= _FREEZE / step:
             run = []
         run.append((int(place), float(when)))
         begun = [(p, w) for p, w in run if run[-1][0] - p >= stretch]

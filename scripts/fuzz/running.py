@@ -98,7 +98,7 @@ def _work(run: Run, job: int, seeds: Seeds, truths: Mapping[str, Truth], answers
                 settled = resident()
         if settled and (grown := resident() - settled) > _GROWTH_BYTES:
             find = Find("growth", f"{grown >> 20} MiB over {done - _WARM} files")
-            answers.put((Result(-1, "growth", (), "", "growth", (find,)), None))
+            answers.put((Result(-1, "growth", (), "", "", "growth", (find,)), None))
     answers.put(None)
 
 
