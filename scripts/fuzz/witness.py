@@ -38,7 +38,8 @@ _HARMLESS = re.compile(
       | [Nn]on-monotonous\ DTS | Application\ provided\ invalid | Could\ not\ find\ codec\ parameters
       | ^Guessed\ Channel | matches\ no\ streams | Output\ file\ .*\ does\ not\ contain
       | Stream\ map | First\ pts\ and\ dts | may\ be\ incorrect | Estimating\ duration
-      | multiple\ edit\ list | an\ index\ entry\ before | Missing\ key\ frame\ while | ^Error\ marking\ filters | Cannot\ determine\ format\ of\ input
+      | multiple\ edit\ list | an\ index\ entry\ before | Missing\ key\ frame\ while
+      | ^Error\ marking\ filters | Cannot\ determine\ format\ of\ input
       | ^Conversion\ failed | ^Finishing\ stream | ^To\ ignore\ this
     """,
     re.VERBOSE,
