@@ -1,0 +1,1 @@
+"""The witness against hidden content, in parts. `scripts/fuzz_media` puts them together."""
