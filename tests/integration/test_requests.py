@@ -247,7 +247,11 @@ def test_a_case_must_have_come_far_enough(sqlite_db, state, kind):
     office = Office(sqlite_db)
     case = office.case(state)
     # What was released and is kept no longer may be erased from the vault.
-    enough = {Kind.FORGET: {"destroyed", "lost"}, Kind.DESTROY: {*TAKEN, "released"}, Kind.RELEASE: TAKEN}
+    enough = {
+        Kind.FORGET: {"destroyed", "lost"},
+        Kind.DESTROY: {*TAKEN, "released"},
+        Kind.RELEASE: TAKEN,
+    }
     if state in enough[kind]:
         office.ask(kind, case)
         return
