@@ -180,12 +180,25 @@ class _Run:
         listing = Discovery(
             job.clips, job.settings.clips, job.settings.home, self.selection.listing_prefix
         )
-        plan = plan_listing(job.db, self.id, listing, self.selection, shard_size=size, clock=now)
+        plan = plan_listing(
+            job.db,
+            self.id,
+            listing,
+            self.selection,
+            shard_size=size,
+            clock=now,
+            head=job.clips.head,
+        )
         self.excluded, self.incomplete = listing.excluded, listing.incomplete
         if plan.oversized:
             listing.problems.append(
                 f"{plan.oversized} clips fit clips.renditions in groups of more than "
                 f"{renditions.MOST_RENDITIONS}: each is looked at by itself; correct the pattern"
+            )
+        if plan.misnamed:
+            listing.problems.append(
+                f"clip storage lists {plan.misnamed} clips under other ETags than it gives them by; each "
+                "takes a request of its own every night. Ask whoever runs the storage or its gateway"
             )
         if listing.problems:
             # Not their texts: those may name folders and clips.
