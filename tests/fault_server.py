@@ -7,15 +7,18 @@ server.answer = forward("http://127.0.0.1:5000")     # a real S3 server behind i
 
 from __future__ import annotations
 
+import re
 import socket
 import threading
 from collections.abc import Callable
 from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import urlsplit
+from xml.sax.saxutils import escape, unescape
 
 from s3_server import SECRET
 
+QUOTE = {"&quot;": '"', "&#34;": '"'}
 BODY = bytes(range(256)) * 8192
 ETAG = '"0123456789abcdef"'
 Answer = Callable[[BaseHTTPRequestHandler], None]
@@ -136,12 +139,25 @@ def hang(server: FaultServer) -> Answer:
     return answer
 
 
-def forward(endpoint: str, *, send: int | None = None) -> Answer:
-    """What the server behind says, of whose bodies only `send` bytes come."""
+Rename = Callable[[str], str]
+
+
+def forward(
+    endpoint: str, *, send: int | None = None, listed: Rename = str, given: Rename = str
+) -> Answer:
+    """What the server behind says, of whose bodies only `send` bytes come.
+
+    listed, given: what becomes of the ETags in listings, and in the headers of other answers. A weak
+    one satisfies no If-Match.
+    """
     address = urlsplit(endpoint)
     assert address.hostname is not None
 
     def answer(request: BaseHTTPRequestHandler) -> None:
+        condition = request.headers.get("If-Match")
+        if condition is not None and given('""').startswith("W/"):
+            refuse(412, "PreconditionFailed")(request)
+            return
         behind = HTTPConnection(str(address.hostname), address.port, timeout=30)
         try:
             behind.request(request.command, request.path, headers=dict(request.headers))
@@ -149,8 +165,18 @@ def forward(endpoint: str, *, send: int | None = None) -> Answer:
             body = said.read()
         finally:
             behind.close()
+        if b"<ListBucketResult" in body[:300]:
+            body = re.sub(
+                rb"(?<=<ETag>)[^<]*",
+                lambda found: escape(listed(unescape(found[0].decode(), QUOTE))).encode(),
+                body,
+            )
         request.send_response(said.status)
         for name, value in said.getheaders():
+            if name.lower() == "etag":
+                value = given(value)
+            elif name.lower() == "content-length" and request.command != "HEAD":
+                value = str(len(body))
             if name.lower() not in ("transfer-encoding", "connection", "date", "server"):
                 request.send_header(name, value)
         request.end_headers()

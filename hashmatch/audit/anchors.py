@@ -10,6 +10,7 @@ the newest checkpoint the next time.
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import os
 import signal
@@ -33,7 +34,7 @@ from hashmatch.clips.store_folder import FolderStore
 from hashmatch.config import Settings
 from hashmatch.db.schema import AnchorRow, CheckpointRow
 from hashmatch.db.session import Database
-from hashmatch.errors import HashmatchError
+from hashmatch.errors import ConfigError, HashmatchError
 from hashmatch.model import Json
 
 # Takes a signed note; returns the receipt, if there is one. Raises HashmatchError.
@@ -102,6 +103,24 @@ def keepers(settings: Settings) -> Iterator[tuple[str, Keeper]]:
             "command",
             lambda note: _run(anchors.command, note, settings.home, anchors.timeout_seconds),
         )
+
+
+def kept_in_folder(settings: Settings, origin: str) -> tuple[Path, str] | None:
+    """The newest checkpoint of an origin in the folder of the settings: its file, the signed note.
+
+    None where no folder is set, or it has none. Raises ConfigError where it cannot be read.
+    """
+    if not settings.anchors.folder:
+        return None
+    folder = settings.path(settings.anchors.folder)
+    try:
+        files = sorted(
+            folder.glob(f"{glob.escape(quote(origin, safe=''))}-{'[0-9]' * 20}.checkpoint")
+        )
+        return (files[-1], files[-1].read_text("utf-8", "replace")) if files else None
+    except OSError as error:
+        problem = f"{folder} cannot be read: {error.strerror}"
+        raise ConfigError(source="anchors.folder", problem=problem) from error
 
 
 def object_name(checkpoint: Checkpoint) -> str:

@@ -103,8 +103,7 @@ class Signer:
     def of(cls, settings: Settings) -> Signer:
         """Raises `load_signer`'s errors."""
         path = settings.path(settings.audit.key)
-        memory = path.with_name(path.name.removesuffix(".key") + ".signed")
-        return cls(load_signer(path), settings.audit.origin, memory)
+        return cls(load_signer(path), settings.audit.origin, memory_of(settings))
 
     def checkpoint(self, db: Database, at: datetime) -> str:
         """Sign the log as it is, keep the signed note in the database and return it.
@@ -119,7 +118,7 @@ class Signer:
                 head = tree_head(session, lock=True)
                 with _locked(self.memory):
                     signed = load(self.memory)
-                    self._check(session, head, signed)
+                    _check(session, head, signed, self.origin, self.memory)
                     former = self._former(session, head, signed)
                     if not former:
                         note = make_checkpoint(session, self.key, self.origin, at)
@@ -130,25 +129,13 @@ class Signer:
                 append(session, "log-continued", body, at)
 
     def check(self, session: Session) -> None:
-        """Raises what `checkpoint` would raise of the log as it is."""
-        self._check(session, tree_head(session), load(self.memory))
+        """Raises what `checkpoint` would raise of the log as it is. session: nothing was read yet."""
+        refused = refusal(session, self.origin, self.memory)
+        if refused is not None:
+            raise refused
         if not os.access(self.memory.parent, os.W_OK):
             problem = "its folder cannot be written, and what is signed has to be remembered"
             raise ConfigError(source=self.memory, problem=problem)
-
-    def _check(self, session: Session, head: Frontier, signed: Mapping[str, Signed]) -> None:
-        ours = signed.get(self.origin)
-        tree = ours.frontier if ours is not None else Frontier()
-        free = _free(self.origin, signed)
-        row = _newest(session, self.origin)
-        if row is not None and (ours is None or row.size > tree.size or _differs(row, tree)):
-            raise CheckpointUnknown(origin=self.origin, size=row.size, file=self.memory, free=free)
-        if _continues(session, tree, head):
-            return
-        # A crash can have lost the last checkpoint's row, but then its leaves are still there.
-        if ours is not None and (head.size < tree.size or row is None or row.size < tree.size):
-            raise LogRolledBack(origin=self.origin, signed=tree.size, free=free)
-        raise LogDiffers(signed=tree.size)
 
     def _former(self, session: Session, head: Frontier, signed: Mapping[str, Signed]) -> list[str]:
         """The notes that a `log-continued` leaf has to hold before this origin signs; else none."""
@@ -164,6 +151,46 @@ class Signer:
         if newest is not None and newest.size == head.size and _origin(newest) != self.origin:
             return [newest.note]  # a size has room for one checkpoint
         return []
+
+
+def memory_of(settings: Settings) -> Path:
+    """The file that remembers what was signed: beside the key, on the host that signs."""
+    path = settings.path(settings.audit.key)
+    return path.with_name(path.name.removesuffix(".key") + ".signed")
+
+
+def refusal(session: Session, origin: str, memory: Path) -> SigningRefused | None:
+    """Why the log would not be signed as it is, if so; leaves before the last checkpoint are not read.
+
+    session: nothing was read in it yet, as a run may sign meanwhile. Raises AuditBroken.
+    """
+    before = load(memory)
+    head = tree_head(session)
+    try:
+        _check(session, head, before, origin, memory)
+    except SigningRefused as refused:
+        try:
+            _check(session, head, load(memory), origin, memory)
+        except SigningRefused:
+            return refused
+    return None
+
+
+def _check(
+    session: Session, head: Frontier, signed: Mapping[str, Signed], origin: str, memory: Path
+) -> None:
+    ours = signed.get(origin)
+    tree = ours.frontier if ours is not None else Frontier()
+    free = _free(origin, signed)
+    row = _newest(session, origin)
+    if row is not None and (ours is None or row.size > tree.size or _differs(row, tree)):
+        raise CheckpointUnknown(origin=origin, size=row.size, file=memory, free=free)
+    if _continues(session, tree, head):
+        return
+    # A crash can have lost the last checkpoint's row, but then its leaves are still there.
+    if ours is not None and (head.size < tree.size or row is None or row.size < tree.size):
+        raise LogRolledBack(origin=origin, signed=tree.size, free=free)
+    raise LogDiffers(signed=tree.size)
 
 
 def load(file: Path) -> dict[str, Signed]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hashmatch.cli.app import App, emit_json, json_option, pass_app, table
+from hashmatch.cli.app import App, emit_json, json_option, pass_app, table, tell
 from hashmatch.cli.proofs import export_command, prove_command
 
 if TYPE_CHECKING:
@@ -130,6 +130,10 @@ def key_command(app: App) -> None:
 def verify_command(app: App, files: tuple[Path, ...], as_json: bool) -> None:
     """Read the whole log and check every leaf, every checkpoint and the database against them.
 
+    What is at hand is compared, too, and named: on the host that signs what it signed last, and the
+    newest checkpoint in [anchors] folder. Only what is kept outside the database shows that the
+    database was put back to an earlier state.
+
     Exit code 20 if anything is not what was written; the message names the first bad leaf, or what
     in the database is not as its leaves say.
 
@@ -137,24 +141,38 @@ def verify_command(app: App, files: tuple[Path, ...], as_json: bool) -> None:
     Example:
       hashmatch audit verify --against /mnt/other-host/hashmatch-2026-11-22.checkpoint
     """
+    from hashmatch.audit.anchors import kept_in_folder
     from hashmatch.audit.keys import load_verifier
     from hashmatch.audit.reconciliation import Reconciliation
+    from hashmatch.audit.signing import memory_of, refusal
     from hashmatch.audit.verification import verify
     from hashmatch.custody.people import Role
 
     app.person(Role.AUDITOR, Role.OPERATOR)
     key = load_verifier(app.settings.path(app.settings.audit.key))
-    kept = [file.read_text("utf-8", "replace") for file in files]
+    kept = [(file, file.read_text("utf-8", "replace")) for file in files]
+    # Before the database is looked at: a run may go on meanwhile.
+    anchored = kept_in_folder(app.settings, app.settings.audit.origin)
+    if anchored is not None:
+        kept.append(anchored)
+    memory = memory_of(app.settings)
+    remembered = memory.exists()
     with app.db.read() as session, _progress() as progress:
+        refused = refusal(session, app.settings.audit.origin, memory) if remembered else None
         books = Reconciliation(session)
-        verified = verify(session, key, progress, kept, books.take)
+        # First, as it names the leaf that is wrong.
+        verified = verify(session, key, progress, [note for _, note in kept], books.take)
         books.close(session)
+    if refused is not None:
+        raise refused
+    against = [*([str(memory)] if remembered else []), *(str(file) for file, _ in kept)]
     if as_json:
         emit_json(
             {
                 "leaves": verified.size,
                 "root": verified.root.hex(),
                 "checkpoints": verified.checkpoints,
+                "against": against,
             }
         )
         return
@@ -162,6 +180,13 @@ def verify_command(app: App, files: tuple[Path, ...], as_json: bool) -> None:
         f"The log is what was written: {verified.size} leaves, root {verified.root.hex()[:16]}…, "
         f"{verified.checkpoints} checkpoints. The database says what it says."
     )
+    if against:
+        click.echo(f"It continues what is kept in {', '.join(against)}.")
+    else:
+        tell(
+            "Nothing that is kept outside the database was at hand: a database that was put back to "
+            "an earlier state looks the same. Give --against FILE."
+        )
 
 
 @contextmanager

@@ -185,6 +185,8 @@ def release_command(app: App, case: str, reason: str) -> None:
 def destroy_command(app: App, case: str, reason: str) -> None:
     """Ask for the destruction of a case's sealed copy, once every rule that keeps it has ended.
 
+    Also of one that was released: the clip stays where it was put back.
+
     Nothing happens yet. Another custodian must confirm it within [custody] confirm_hours, with
     `hashmatch quarantine confirm CASE`; that erases the case's key and its copy, for good.
 
@@ -201,6 +203,8 @@ def destroy_command(app: App, case: str, reason: str) -> None:
 @pass_app
 def forget_command(app: App, case: str, reason: str) -> None:
     """Ask to forget a case that is over: which clip it was, why, and what opens the log about it.
+
+    Not while the vault holds a sealed copy of it, as after a release: have that destroyed first.
 
     Nothing happens yet. Another custodian must confirm it within [custody] confirm_hours, with
     `hashmatch quarantine confirm CASE`; then the log still holds, and says of whom no more.

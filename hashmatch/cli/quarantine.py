@@ -172,12 +172,14 @@ def verify_command(
     """
     from hashmatch.clips.opening import open_store
     from hashmatch.custody.inspection import Condition, inspect, inspectable, sample_of
+    from hashmatch.custody.marker import refuse_unmarked
     from hashmatch.custody.people import Role
 
     store = open_store(app.settings.vault, app.settings.home)
     app.person(Role.OPERATOR, Role.CUSTODIAN, Role.AUDITOR)
     if sum((bool(cases), sample is not None, every)) > 1:
         raise click.UsageError("give cases, or --sample, or --all")
+    refuse_unmarked(app.db, store)
     if not cases:
         with app.db.read() as session:
             cases = tuple(sample_of(inspectable(session), 1 if sample is None else sample))

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from hashmatch.cli.app import App, emit_json, json_option, pass_app, table, tell
+
+if TYPE_CHECKING:
+    from hashmatch.config import Settings
 
 
 @click.command("init")
@@ -21,16 +25,24 @@ from hashmatch.cli.app import App, emit_json, json_option, pass_app, table, tell
     metavar="AGE1…",
     help="Public key that can open sealed clips; give at least two.",
 )
+@click.option(
+    "--accept-lost-vault",
+    "accept_lost",
+    is_flag=True,
+    help="What is missing in the vault is lost for good: go on without it. It goes on the log.",
+)
 def init_command(
     folder: Path,
     clips: str | None,
     vault: str | None,
     database: str | None,
     recipients: tuple[str, ...],
+    accept_lost: bool,
 ) -> None:
     """Make hashmatch.toml, keys and database in a folder, and say what to do next.
 
-    What is there already is kept; the database is brought up to this version's tables.
+    What is there already is kept; the database is brought up to this version's tables. The vault
+    gets a marker, without which nothing is put into it later: an unmounted disk looks empty.
 
     \b
     Example:
@@ -42,6 +54,7 @@ def init_command(
     settings, made = install(folder, given)
     for path in made:
         tell(f"made {path}")
+    _mark(settings, accept_lost)
     prefix = "" if folder.resolve() == Path.cwd() else f"cd {folder}\n"
     steps = []
     if len(settings.vault.recipients) < 2:
@@ -56,6 +69,21 @@ def init_command(
         "hashmatch scan",
     ]
     tell(f"\nNext:\n{prefix}" + "\n".join(f"{n}. {step}" for n, step in enumerate(steps, 1)))
+
+
+def _mark(settings: Settings, accept_lost: bool) -> None:
+    from hashmatch.custody.marker import MARKER, VaultAway
+    from hashmatch.custody.people import account
+    from hashmatch.custody.vault import VaultFailed
+    from hashmatch.pipeline.install import mark_vault
+
+    try:
+        if mark_vault(settings, by=account(), accept_lost=accept_lost):
+            tell(f"marked the vault, with {MARKER} in {settings.vault.url}")
+    except VaultAway:
+        raise
+    except VaultFailed as error:
+        tell(f"The vault is not marked yet, the first run does it. {error.message}")
 
 
 @click.command("doctor")

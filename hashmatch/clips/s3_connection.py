@@ -28,6 +28,7 @@ from botocore.exceptions import (
     TokenRetrievalError,
 )
 
+from hashmatch.clips.etags import normalise
 from hashmatch.clips.keys import to_name
 from hashmatch.clips.s3_lock import NoObjectLock, tells_of_no_lock
 from hashmatch.clips.store import (
@@ -84,6 +85,7 @@ class Connection:
             )
         except (ProfileNotFound, ValueError, BotoCoreError) as error:
             raise ConfigError(source=self.url, problem=str(error)) from None
+        self.client.meta.events.register("after-call.s3", normalise)
 
     def name(self, key: str) -> str:
         """The key as S3 knows it. Raises KeyRefused."""

@@ -17,7 +17,8 @@ Not guaranteed:
 - In a bucket with suspended versioning a plain DELETE takes whatever version has the id "null".
   Where that one has other bytes the key is not hidden first, and an older version with other bytes
   may be what it shows afterwards.
-- A server that does not know If-Match on DELETE (it answers 501, or ignores it) leaves a moment
+- A server that does not know If-Match on DELETE (it answers 501, or ignores it), or whose ETags are
+  weak, so that If-Match never holds, leaves a moment
   between the look and the hiding, in which another version may come and be hidden.
 - A hidden version with the id "null" that is removed while versioning is suspended may be replaced
   in that moment, and what replaced it is removed.
@@ -207,8 +208,17 @@ def _hide(s3: Connection, key: str, etag: str) -> Mapping[str, Any] | None:
                 if status_of(error) != 501:
                     raise
                 answer = s3.client.delete_object(**target)
-    except (ObjectChanged, ObjectNotFound):
+    except ObjectNotFound:
         return None
+    except ObjectChanged:
+        # A weak ETag never satisfies If-Match, whatever is there.
+        if _look(s3, key).etag != etag:
+            return None
+        try:
+            with s3.errors(key):
+                answer = s3.client.delete_object(**target)
+        except ObjectNotFound:
+            return None
     return answer
 
 

@@ -37,6 +37,7 @@ from obstore.exceptions import (
 )
 from obstore.store import AzureStore, GCSStore
 
+from hashmatch.clips.etags import canonical
 from hashmatch.clips.keys import to_key, to_name
 from hashmatch.clips.store import (
     CHUNK,
@@ -181,8 +182,8 @@ class ObjectStore:
             if isinstance(error, ObjectNotFound):
                 raise ObjectChanged(url=self.url, key=key) from None
             raise
-        info = self.head(key)
-        if info.size != source.count or written["e_tag"] not in (None, info.etag):
+        info, etag = self.head(key), written["e_tag"]
+        if info.size != source.count or (etag is not None and canonical(etag) != info.etag):
             raise ObjectChanged(url=self.url, key=key)
         return info
 
@@ -197,9 +198,9 @@ class ObjectStore:
             raise ObjectChanged(url=self.url, key=key) from None
         if over is None:
             raise ObjectExists(url=self.url, key=key)
-        if found["e_tag"] != over:
+        if canonical(found["e_tag"] or "") != over:
             raise ObjectChanged(url=self.url, key=key)
-        seen: UpdateVersion = {"e_tag": over}
+        seen: UpdateVersion = {"e_tag": found["e_tag"]}
         if found["version"] is not None:
             # What Google compares, and calls generation. Azure compares the ETag.
             seen["version"] = found["version"]
@@ -224,7 +225,9 @@ class ObjectStore:
         etag = meta["e_tag"]
         if not etag:
             raise StorageError(url=self.url, problem=f"it gives {key!r} no ETag to pin it to.")
-        return ObjectInfo(key=key, etag=etag, size=meta["size"], modified=meta["last_modified"])
+        return ObjectInfo(
+            key=key, etag=canonical(etag), size=meta["size"], modified=meta["last_modified"]
+        )
 
     @contextmanager
     def _errors(self, key: str) -> Iterator[None]:

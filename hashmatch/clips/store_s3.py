@@ -102,14 +102,12 @@ class S3Store:
         return self._read(key, etag, start, stop)
 
     def _read(self, key: str, etag: str | None, start: int, stop: int | None) -> Iterator[bytes]:
-        name = self._s3.name(key)
         done, breaks = start, 0
         while True:
             wanted: dict[str, str] = {"IfMatch": etag} if etag is not None else {}
             if done or stop is not None:
                 wanted["Range"] = f"bytes={done}-" + ("" if stop is None else str(stop - 1))
-            with self._s3.errors(key):
-                answer = self._client.get_object(Bucket=self._bucket, Key=name, **wanted)
+            answer = self._get(key, wanted)
             self._s3.check(answer, *ABOUT)
             if etag is not None and answer["ETag"] != etag:
                 answer["Body"].close()
@@ -129,6 +127,23 @@ class S3Store:
                 if breaks > self._retries or done >= end:
                     raise
                 time.sleep(random.uniform(0, min(_LONGEST_WAIT, 2.0**breaks / 4)))
+
+    def _get(self, key: str, wanted: dict[str, str]) -> dict[str, Any]:
+        """A GET, pinned by If-Match. Where that is refused of the version that is there, without.
+
+        A weak ETag never satisfies If-Match (RFC 9110, 13.1.1). Which version an answer has is
+        compared in any case.
+        """
+        target = {"Bucket": self._bucket, "Key": self._s3.name(key)}
+        try:
+            with self._s3.errors(key):
+                answer: dict[str, Any] = self._client.get_object(**target, **wanted)
+        except ObjectChanged:
+            if self._s3.head(key)["ETag"] != wanted.pop("IfMatch", None):
+                raise
+            with self._s3.errors(key):
+                answer = self._client.get_object(**target, **wanted)
+        return answer
 
     def write(self, key: str, chunks: Iterable[bytes], *, over: str | None = None) -> ObjectInfo:
         """As `Store.write`. Larger objects go up in parts, held in memory one at a time.

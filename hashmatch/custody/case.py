@@ -26,7 +26,7 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from hashmatch.clips.store import ObjectChanged, ObjectNotFound, Store
-from hashmatch.custody import outbox, record, requests
+from hashmatch.custody import marker, outbox, record, requests
 from hashmatch.custody.agestream import Measure
 from hashmatch.custody.endings import end_acts
 from hashmatch.custody.manifest import manifest
@@ -108,6 +108,7 @@ class Custody:
                 return Progress(stuck.id, stuck.state, stuck.problem)
 
     def _seal(self, case: Case, *, last: bool) -> None:
+        marker.refuse_another(self.db, self.vault.store, besides=case.id)
         if case.case_key is None:
             self._make_key(case)
             return
@@ -205,6 +206,7 @@ class Custody:
 
     def _verify(self, case: Case) -> bool:
         """Read back what the vault holds, and seal the manifest. Returns whether all is whole."""
+        marker.refuse_another(self.db, self.vault.store, besides=case.id)
         if not self._is_whole(case):
             return False
         now = datetime.now(UTC)
@@ -276,6 +278,7 @@ class Custody:
 
     def _remove(self, case: Case, read_back_now: bool) -> bool:
         """Delete the original; or, if the copy was not just read back, do that and return True."""
+        marker.refuse_another(self.db, self.vault.store, besides=case.id)
         if not read_back_now:
             # Verified by an earlier process, days ago perhaps: look before deleting, also where the
             # original is out of sight: a bucket may still have it as an older version.

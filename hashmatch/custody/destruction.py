@@ -20,7 +20,7 @@ from sqlalchemy.orm import Session
 
 from hashmatch.audit.log import written
 from hashmatch.clips.store import ObjectInfo
-from hashmatch.custody import record, requests, steps
+from hashmatch.custody import marker, record, requests, steps
 from hashmatch.custody.permission import Kind
 from hashmatch.custody.record import Case, State
 from hashmatch.custody.requests import Terms
@@ -45,9 +45,11 @@ class NoCertificate(CustodyError):
 def destroy(db: Database, vault: Vault, case: Case, terms: Terms, software: str) -> str:
     """Erase all that the vault holds of a case, look that it is gone, and certify it.
 
-    Returns the certificate. Raises what `requests.still_allowed` does, and VaultFailed where
-    something is not gone: the case then stays as it is. Held: the custody lock.
+    Returns the certificate. Raises what `requests.still_allowed` does, VaultAway, and VaultFailed
+    where something is not gone: the case then stays as it is. Held: the custody lock.
     """
+    # In another place nothing would be found of it, and a certificate would say that it is gone.
+    marker.refuse_another(db, vault.store, besides=case.id)
     with db.write() as session:
         request = requests.confirmed(session, case.id, Kind.DESTROY)
         requests.still_allowed(session, request, datetime.now(UTC), terms)

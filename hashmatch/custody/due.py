@@ -3,8 +3,8 @@
     for case in due(session, rules, now):
         case.id, case.next, case.clocks
 
-Looks only at the clocks that matter now: the content's while the sealed copy is there, the
-reference's once it is gone.
+Looks only at the clocks that matter now: the content's while a sealed copy is there, also that of a
+case that was released, the reference's once it is gone.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from hashmatch.custody.permission import Kind, what_keeps
-from hashmatch.custody.record import KEPT, State
+from hashmatch.custody.record import KEPT, State, copy_kept
 from hashmatch.custody.retention import Clock, Rule
 from hashmatch.db.schema import CaseRow, HoldRow
 
@@ -47,12 +47,15 @@ def due(session: Session, rules: Sequence[Rule], now: datetime) -> list[Due]:
     holds = Counter(session.scalars(held))
     rows = session.scalars(
         select(CaseRow)
-        .where(CaseRow.state.in_((*KEPT, *_OVER)), CaseRow.sha256 != "")
+        .where(CaseRow.state.in_((*KEPT, *_OVER)))
         .order_by(CaseRow.detected_at, CaseRow.id)
     )
     found = []
     for row in rows:
-        kind = Kind.DESTROY if row.state in KEPT else Kind.FORGET
+        kept = copy_kept(row)
+        if not (kept or row.sha256):
+            continue  # forgotten
+        kind = Kind.DESTROY if kept else Kind.FORGET
         clocks = what_keeps(row, kind, rules)
         # Without a clock nothing of it need be kept.
         if not clocks or any(clock.end is None or clock.end <= now + SOON for clock in clocks):

@@ -29,7 +29,6 @@ from sqlalchemy.orm import Session
 
 from hashmatch.audit import commitments, log
 from hashmatch.custody import requests
-from hashmatch.custody.record import State
 from hashmatch.custody.requests import Terms
 from hashmatch.db.schema import (
     Base,
@@ -65,7 +64,7 @@ def forget(session: Session, request: RequestRow, now: datetime, terms: Terms) -
     row.clip_key = row.sha256 = _GONE
     row.rendition_of = row.report_reference = row.problem = None
     session.flush()
-    if row.state != State.RELEASED:
+    if row.released_at is None:
         _forget_version(session, clip, etag)
         if listed:
             _forget_clip(session, clip)

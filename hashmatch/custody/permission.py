@@ -2,9 +2,10 @@
 
     refuse(session, row, Kind.DESTROY, now, rules)       # raises, or returns
 
-Release: of a case whose original was removed. Destruction: of the same, when every content rule's
-clock has started and ended. Forgetting: when nothing is left to open and every reference rule's
-clock has ended. Never against a legal hold, and never by a clock that cannot be believed.
+Release: of a case whose original was removed. Destruction: of one that has a sealed copy, when every
+content rule's clock has started and ended. Forgetting: when no copy is left, as nobody could end it
+afterwards, and every reference rule's clock has ended. Never against a legal hold, and
+never by a clock that cannot be believed.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from sqlalchemy.orm import Session
 
 from hashmatch.audit import log
 from hashmatch.custody import timekeeping
-from hashmatch.custody.record import KEPT, State
+from hashmatch.custody.record import KEPT, State, copy_kept
 from hashmatch.custody.retention import Clock, Keeps, NoJurisdiction, Rule, clocks
 from hashmatch.custody.standing import active_holds, refuse_forgotten
 from hashmatch.db.schema import CaseRow
@@ -35,7 +36,7 @@ class Kind(StrEnum):
 _DONE = {Kind.RELEASE: "released", Kind.DESTROY: "destroyed", Kind.FORGET: "forgotten"}
 _FROM: dict[Kind, tuple[State, ...]] = {
     Kind.RELEASE: KEPT,
-    Kind.DESTROY: (*KEPT, State.RELEASED),
+    Kind.DESTROY: (*KEPT, State.RELEASED, State.LOST),
     Kind.FORGET: (State.RELEASED, State.DESTROYED, State.LOST),
 }
 
@@ -45,6 +46,21 @@ class WrongState(CustodyError):
 
     `hashmatch quarantine show {case}` says how far it has come; one that is still being taken goes
     on with `hashmatch quarantine resume`.
+    """
+
+
+class CopyKept(CustodyError):
+    """Case {case} is {state}, and the vault still holds a sealed copy: it cannot be forgotten yet.
+
+    Nobody could end that copy afterwards. First `hashmatch quarantine destroy {case} --reason …`,
+    which leaves a released clip where it is; then forget the case.
+    """
+
+
+class NothingSealedLeft(CustodyError):
+    """Case {case} is lost: the vault holds no sealed copy of it that could be destroyed.
+
+    `hashmatch quarantine forget {case} --reason …` ends it.
     """
 
 
@@ -76,16 +92,23 @@ def refuse(
 ) -> None:
     """Raises if this may not be done to a locked case now.
 
-    Raises Forgotten, HoldForbids, WrongState, ClockWrong; and for what is destroyed or forgotten,
-    NoJurisdiction, NeverReported, StillKept.
+    Raises Forgotten, HoldForbids, WrongState, CopyKept, NothingSealedLeft, ClockWrong; and for what
+    is destroyed or forgotten, NoJurisdiction, NeverReported, StillKept.
     """
-    refuse_forgotten(row)
+    kept = copy_kept(row)
+    # One that an earlier version forgot while its copy was there: the copy may still be destroyed.
+    if not (kept and kind is Kind.DESTROY):
+        refuse_forgotten(row)
     holds = active_holds(session, row.id)
     if holds or row.state == State.HELD:
         raise HoldForbids(case=row.id, count=len(holds), done=_DONE[kind])
     if row.state not in _FROM[kind]:
         states = " or ".join(state for state in _FROM[kind] if state is not State.HELD)
         raise WrongState(case=row.id, state=row.state, done=_DONE[kind], states=states)
+    if kept and kind is Kind.FORGET:
+        raise CopyKept(case=row.id, state=row.state)
+    if not kept and kind is Kind.DESTROY:
+        raise NothingSealedLeft(case=row.id)
     timekeeping.believe(session, now, for_good=kind is not Kind.RELEASE)
     if kind is Kind.RELEASE:
         return
@@ -99,11 +122,12 @@ def refuse(
 def what_keeps(row: CaseRow, kind: Kind, rules: Sequence[Rule]) -> list[Clock]:
     """The clocks that must have ended before a case is destroyed or forgotten.
 
-    One that was released was no case for a report: if there was none, none has a reference to keep.
+    One that was released was no case for a report: if there was none, nothing of it need be kept,
+    also once its copy was destroyed.
     """
     keeps = Keeps.CONTENT if kind is Kind.DESTROY else Keeps.REFERENCE
     found = [clock for clock in clocks(rules, row) if clock.rule.keeps is keeps]
-    if row.state == State.RELEASED:
+    if row.released_at is not None:
         return [clock for clock in found if clock.start is not None]
     return found
 

@@ -106,6 +106,16 @@ def load(session: Session, case_id: str) -> Case:
     )
 
 
+def copy_kept(row: CaseRow) -> bool:
+    """Whether the vault still holds a sealed clip of a case that goes no further, by its record.
+
+    Of a lost one too, if an earlier time that it was taken left one: its place has moved on since.
+    """
+    if row.state == State.LOST:
+        return row.vault_key != vault_key(row.id)
+    return row.state in (*KEPT, State.RELEASED)
+
+
 def _measure(size: int | None, sha256: str | None) -> Measure | None:
     return None if size is None or sha256 is None else Measure(size, sha256)
 

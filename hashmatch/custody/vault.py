@@ -95,7 +95,7 @@ class Vault:
             if stream.failure is not None and stream.failure is not error:
                 raise stream.failure from error
             if isinstance(error, StorageError) and stream.failure is None:
-                raise self._failed(error) from error
+                raise failed(error) from error
             raise
         if stream.content is None or stream.sealed is None:
             raise VaultFailed(problem="it stopped taking before the object's end")
@@ -113,7 +113,7 @@ class Vault:
         try:
             info = self._write(key, [sealed])
         except StorageError as error:
-            raise self._failed(error) from error
+            raise failed(error) from error
         self._compare(len(sealed), info)
 
     def read_back(self, key: str) -> Measure | None:
@@ -121,7 +121,7 @@ class Vault:
         try:
             return read_back(self.store, key)
         except StorageError as error:
-            raise self._failed(error) from error
+            raise failed(error) from error
 
     def leftover(self, key: str, size: int) -> Measure | None:
         """What an interrupted attempt left under `key`, if it holds `size` bytes of content."""
@@ -133,7 +133,7 @@ class Vault:
         except ObjectNotFound:
             return None
         except StorageError as error:
-            raise self._failed(error) from error
+            raise failed(error) from error
         found = meter.result()
         return found if content_size(head, found.size) == size else None
 
@@ -142,7 +142,7 @@ class Vault:
         try:
             yield from self.store.read(key)
         except StorageError as error:
-            raise self._failed(error) from error
+            raise failed(error) from error
 
     def erase(self, key: str) -> bool:
         """Remove an object, with every version that storage keeps of it, and look that it is gone.
@@ -158,7 +158,7 @@ class Vault:
                     with suppress(ObjectChanged):
                         self.store.delete(key, etag)
         except StorageError as error:
-            raise self._failed(error) from error
+            raise failed(error) from error
         return there
 
     def list(self, prefix: str) -> list[ObjectInfo]:
@@ -166,7 +166,7 @@ class Vault:
         try:
             return list(self.store.list(prefix))
         except StorageError as error:
-            raise self._failed(error) from error
+            raise failed(error) from error
 
     def _write(self, key: str, chunks: Iterable[bytes]) -> ObjectInfo:
         try:
@@ -179,9 +179,10 @@ class Vault:
         if info.size != sent:
             raise VaultFailed(problem=f"{sent} bytes were sent, {info.size} were stored")
 
-    def _failed(self, error: StorageError) -> VaultFailed:
-        # The remedy goes along: this text is what a case shows, and what the run's alarm says.
-        return VaultFailed(problem=f"{error.message} {error.remedy}".rstrip())
+
+def failed(error: StorageError) -> VaultFailed:
+    """What the vault's storage did, with its remedy: cases show this text, and the run's alarm."""
+    return VaultFailed(problem=f"{error.message} {error.remedy}".rstrip())
 
 
 def read_back(store: Store, key: str) -> Measure | None:

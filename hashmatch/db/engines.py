@@ -22,8 +22,15 @@ from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from hashmatch.db.problems import BUSY_SECONDS
+from hashmatch.errors import DatabaseError
 
 CONNECT_SECONDS = 10
+
+# A pooler answers a connection by itself, with another process number than the server's.
+_POOLER = (
+    "a connection pooler such as PgBouncer is in between, and locks do not hold through one. "
+    "Let database.url name the PostgreSQL server itself"
+)
 
 
 def sqlite_engine(file: Path, *, foreign_keys: bool = True) -> Engine:
@@ -70,10 +77,16 @@ def sqlite_engine(file: Path, *, foreign_keys: bool = True) -> Engine:
 
 
 def postgres_engine(url: URL) -> Engine:
-    """An engine through psycopg 3, whatever driver the URL names."""
+    """An engine through psycopg 3, whatever driver the URL names.
+
+    Its connections raise DatabaseError behind a pooler: locks and settings belong to a session, and
+    a pooler may give each transaction another one, so that two runs held the run lock at once.
+    """
     defaults = {
         "connect_timeout": CONNECT_SECONDS,
         "application_name": f"hashmatch {os.getpid()} on {socket.gethostname()}",
+        # A prepared statement is a session's, and is worth little for ours.
+        "prepare_threshold": None,
     }
     engine = create_engine(
         url.set(drivername="postgresql+psycopg"),
@@ -85,6 +98,9 @@ def postgres_engine(url: URL) -> Engine:
 
     @event.listens_for(engine, "connect")
     def opened(connection: psycopg.Connection[Any], _record: ConnectionPoolEntry) -> None:
+        [server] = connection.execute("SELECT pg_backend_pid()").fetchone() or [None]
+        if server != connection.info.backend_pid:
+            raise DatabaseError(url=url.render_as_string(), problem=_POOLER)
         connection.execute(f"SET lock_timeout = '{BUSY_SECONDS}s'")
         connection.commit()
 

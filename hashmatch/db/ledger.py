@@ -76,6 +76,14 @@ def is_due(row: ClipRow, now: datetime) -> bool:
     return row.retry_at <= now or row.retry_at > now + LONGEST_WAIT
 
 
+def versions(session: Session, keys: Collection[str]) -> dict[str, tuple[str, int, datetime]]:
+    """ETag, size and time of the version that was looked at last, of those of these clips that were."""
+    query = select(ClipRow).where(ClipRow.key.in_(keys), ClipRow.scanned_etag.is_not(None))
+    return {
+        row.key: (str(row.scanned_etag), row.size, row.modified) for row in session.scalars(query)
+    }
+
+
 def take_listing(
     session: Session,
     run_id: str,

@@ -13,6 +13,7 @@ from hashmatch.audit.keys import load_id_key, load_signer
 from hashmatch.audit.signing import Signer
 from hashmatch.clips.opening import open_store
 from hashmatch.config import Settings
+from hashmatch.custody import marker
 from hashmatch.custody.platform import open_platform
 from hashmatch.custody.requests import Terms
 from hashmatch.custody.vault import open_vault
@@ -94,9 +95,13 @@ class _Patient:
         return f"{store.url} answers" + ("" if first else ", and holds nothing")
 
     def vault(self) -> str:
-        open_vault(self._settings)
+        vault = open_vault(self._settings)
         count = len(set(self._settings.vault.recipients))
-        return f"outside clip storage, sealed for {count} recipients"
+        says = f"outside clip storage, sealed for {count} recipients"
+        if self.db is None:
+            return says
+        marked = marker.refuse_another(self.db, vault.store) is not None
+        return f"{says}; " + ("it has its marker" if marked else "the next run marks it")
 
     def custody(self) -> str:
         assert self.db is not None

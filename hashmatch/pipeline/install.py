@@ -7,11 +7,14 @@ from pathlib import Path
 
 from hashmatch import config
 from hashmatch.audit.keys import create_keys
+from hashmatch.clips.opening import open_store
 from hashmatch.config import Settings
+from hashmatch.custody import marker
 from hashmatch.custody.seal import parse_recipients
 from hashmatch.db.session import Database
 from hashmatch.hashing import borders, pdq
 from hashmatch.matching import listset, sieve
+from hashmatch.pipeline.job import now
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +51,19 @@ def install(folder: Path, given: Given) -> tuple[Settings, list[Path]]:
     for kernels in (pdq, borders, listset, sieve):
         kernels.warm()  # compiled now and kept on disk, not in the first night's run
     return settings, made
+
+
+def mark_vault(settings: Settings, *, by: str, accept_lost: bool) -> bool:
+    """Give the vault its marker, see `custody.marker`. Returns whether anything was done.
+
+    Raises VaultAway where something is missing of what was in it, VaultFailed.
+    """
+    db = Database.connect(settings.database.url, settings.home)
+    try:
+        store = open_store(settings.vault, settings.home)
+        return marker.place(db, store, now(), by=by, accept_lost=accept_lost)
+    finally:
+        db.close()
 
 
 def _values(given: Given) -> dict[str, dict[str, object]]:

@@ -10,6 +10,8 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
+from hashmatch.clips.etags import Known, as_read
+from hashmatch.clips.store import ObjectInfo
 from hashmatch.db import ledger, renditions
 from hashmatch.db.schema import RunRow
 from hashmatch.db.session import Database
@@ -62,13 +64,15 @@ class Plan:
     """How many clips were listed, and how many of them have an outcome already.
 
     siblings: planned renditions beyond the first of each clip; oversized: clips whose keys fit the
-    pattern of renditions in groups too large to be that.
+    pattern of renditions in groups too large to be that; misnamed: those which the listing names by another
+    ETag than reading does.
     """
 
     listed: int
     unchanged: int
     siblings: int = 0
     oversized: int = 0
+    misnamed: int = 0
 
     @property
     def planned(self) -> int:
@@ -88,12 +92,22 @@ def plan_listing(
     *,
     shard_size: int,
     clock: Callable[[], datetime],
+    head: Callable[[str], ObjectInfo] | None = None,
 ) -> Plan:
-    """Enter all that storage lists and the selection takes. Raises what the listing raises."""
-    listed = planned = 0
+    """Enter all that storage lists and the selection takes. Raises what the listing raises.
+
+    head: asks storage for one clip, where the listing may name another ETag than reading gives.
+    """
+    listed = planned = misnamed = 0
     clips = (clip for clip in listing if selection.takes(clip) or clip.rendition)
     while page := list(islice(clips, PAGE)):
         beside = {clip.key for clip in page if not selection.takes(clip)}
+        if head is not None:
+            with db.read() as session:
+                versions = ledger.versions(session, [clip.key for clip in page])
+            known = {key: Known(*version) for key, version in versions.items()}
+            page, count = as_read(page, known, head)
+            misnamed += count
         with db.write() as session:
             planned += ledger.take_listing(
                 session,
@@ -113,7 +127,7 @@ def plan_listing(
     planned += found.added
     if selection.force:
         listed += found.added  # all that were asked for were planned, so these were not
-    return Plan(listed, listed - planned, found.siblings, found.oversized)
+    return Plan(listed, listed - planned, found.siblings, found.oversized, misnamed)
 
 
 def plan_stored(session: Session, run_id: str, list_set: str) -> Plan:

@@ -25,8 +25,9 @@ from sqlalchemy import select
 from hashmatch import __version__
 from hashmatch.audit import anchors, log
 from hashmatch.clips.discover import Discovery
-from hashmatch.custody import record
+from hashmatch.custody import marker, record
 from hashmatch.custody.host import host_id
+from hashmatch.custody.vault import VaultFailed
 from hashmatch.db import ledger, renditions
 from hashmatch.db.ledger import Retry
 from hashmatch.db.schema import RunRow
@@ -62,13 +63,16 @@ def run(
         with job.db.write() as session:
             settings_record.record(session, job.settings, job.names, job.signer, now())
         _close_interrupted(job)
-        alarms = [*_resume_custody(job), *_settle_reviews(job)]
+        away = list(_find_vault(job))
+        alarms = [*away, *_resume_custody(job), *_settle_reviews(job)]
         compiled = compile_lists(job.db, job.settings, now())
         for alarm in compiled.alarms:
             logger.error("%s", alarm)
         alarms += compiled.alarms
         state = ListState.of(compiled, job.settings)
-        return _Run(job, selection, state, stop, alarms).execute(watch)
+        begun = _Run(job, selection, state, stop, alarms)
+        begun.vault_away = bool(away)
+        return begun.execute(watch)
 
 
 class _Done(NamedTuple):
@@ -90,6 +94,7 @@ class _Run:
         self.fresh: ListSet | None = None
         self.excluded = 0
         self.incomplete = False
+        self.vault_away = False
 
     def execute(self, watch: Callable[[Progress], None]) -> RunSummary:
         self._begin()
@@ -175,12 +180,25 @@ class _Run:
         listing = Discovery(
             job.clips, job.settings.clips, job.settings.home, self.selection.listing_prefix
         )
-        plan = plan_listing(job.db, self.id, listing, self.selection, shard_size=size, clock=now)
+        plan = plan_listing(
+            job.db,
+            self.id,
+            listing,
+            self.selection,
+            shard_size=size,
+            clock=now,
+            head=job.clips.head,
+        )
         self.excluded, self.incomplete = listing.excluded, listing.incomplete
         if plan.oversized:
             listing.problems.append(
                 f"{plan.oversized} clips fit clips.renditions in groups of more than "
                 f"{renditions.MOST_RENDITIONS}: each is looked at by itself; correct the pattern"
+            )
+        if plan.misnamed:
+            listing.problems.append(
+                f"clip storage lists {plan.misnamed} clips under other ETags than it gives them by; each "
+                "takes a request of its own every night. Ask whoever runs the storage or its gateway"
             )
         if listing.problems:
             # Not their texts: those may name folders and clips.
@@ -277,6 +295,7 @@ class _Run:
                 left=left,
                 excluded=self.excluded,
                 incomplete=self.incomplete,
+                vault_away=self.vault_away,
                 custody_open=len(record.unfinished(session)),
                 reviews_open=reviews_open,
                 oldest_review_seconds=(now() - oldest).total_seconds() if oldest else 0.0,
@@ -369,6 +388,18 @@ def _close_interrupted(job: Job) -> None:
             row.status, row.ended_at = "interrupted", now()
             log.append(session, "run-interrupted", {"run": row.id, "left": left}, now())
             logger.warning("run %s was interrupted; its clips are taken up again", row.id)
+
+
+def _find_vault(job: Job) -> Iterator[str]:
+    """Look whether the vault is the one that was used before; yields why it is not.
+
+    Clips are looked at all the same: what matches waits in clip storage.
+    """
+    try:
+        marker.place(job.db, job.custody.vault.store, now())
+    except VaultFailed as error:
+        logger.error("%s", error.message)
+        yield error.message
 
 
 def _resume_custody(job: Job) -> Iterator[str]:

@@ -17,10 +17,12 @@ import pytest
 from audit_parts import ORIGIN, OTHER_KEY, Night, verify_elsewhere
 from sqlalchemy import text
 
-from hashmatch.audit.checkpoint import verifier_key
+from hashmatch.audit.anchors import object_name
+from hashmatch.audit.checkpoint import Checkpoint, split, verifier_key
 from hashmatch.audit.commitments import commit, commit_person, forget
 from hashmatch.audit.keys import create_keys, load_signer
 from hashmatch.audit.log import append, make_checkpoint
+from hashmatch.audit.signing import Signer
 from hashmatch.cli.main import main
 from hashmatch.db.session import Database
 
@@ -148,6 +150,46 @@ def test_a_checkpoint_that_was_kept_is_compared(run: Run, home: Path) -> None:
     done = run("verify", "--against", "kept")
     assert done.exit_code == 20
     assert "its signature does not hold" in done.stderr
+
+
+@pytest.fixture
+def rolled_back(run: Run, home: Path) -> Path:
+    """A database from before the last leaf, on the host that signed it, with an anchor's folder."""
+    origin = f"{ORIGIN}/2"
+    with (home / "hashmatch.toml").open("a") as settings:
+        settings.write(f'[audit]\norigin = "{origin}"\n')
+    memory = home / "keys/audit.signed"
+    signer = Signer(load_signer(home / "keys/audit.key"), origin, memory)
+    db = Database.connect("sqlite:///hashmatch.db", home)
+    signer.checkpoint(db, AT)
+    db.close()
+    before = (home / "hashmatch.db").read_bytes()
+    with db.write() as session:
+        append(session, "look-begun", {"run": "r-2"}, AT)
+    note = signer.checkpoint(db, AT)
+    db.close()
+    assert json.loads(run("verify", "--json").stdout)["against"] == [str(memory)]
+    (home / "anchor").mkdir()
+    (home / "anchor" / object_name(Checkpoint.parse(split(note)[0]))).write_text(note)
+    (home / "hashmatch.db").write_bytes(before)
+    return home
+
+
+def test_promise_3_a_database_that_was_rolled_back_is_not_what_was_signed_here(
+    run: Run, rolled_back: Path
+) -> None:
+    done = run("verify")
+    assert (done.exit_code, done.stdout) == (20, "")
+    assert "older than the last checkpoint" in done.stderr
+    (rolled_back / "keys/audit.signed").unlink()
+    done = run("verify")
+    assert done.exit_code == 0, "nothing outside the database is at hand"
+    assert "Give --against" in done.stderr
+    with (rolled_back / "hashmatch.toml").open("a") as settings:
+        settings.write('[anchors]\nfolder = "anchor"\n')
+    done = run("verify")
+    assert done.exit_code == 20
+    assert "a checkpoint speaks of 5 leaves, there are 4" in done.stderr
 
 
 def test_without_the_key_nothing_is_called_verified(run: Run, home: Path) -> None:

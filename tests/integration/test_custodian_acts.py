@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shlex
 import stat
 import subprocess
 from collections.abc import Iterator
@@ -38,6 +39,7 @@ from hashmatch.custody.destruction import NoCertificate, destroy
 from hashmatch.custody.host import host_id
 from hashmatch.custody.opening import ClipMustNotStay, NotOpenable, ScanHost
 from hashmatch.custody.people import NobodyNamed, RoleMissing
+from hashmatch.custody.permission import CopyKept
 from hashmatch.custody.release import KeyTaken
 from hashmatch.custody.requests import AlreadyConfirmed, NothingAsked, SamePerson
 from hashmatch.custody.retention import NoJurisdiction
@@ -126,6 +128,42 @@ def test_promise_2_a_released_clip_comes_back_bit_for_bit_at_its_old_key(room):
     assert said == []  # nothing but the case is in this database; see test_promise_2
     assert told.answered_at is not None
     assert room.scene.open_steps() == []
+
+
+def due(room: Room) -> list[tuple[str, str]]:
+    found = json.loads(room.does("due", "--json").stdout)
+    return [(one["case"], one["next"]) for one in found]
+
+
+def test_promise_2_a_released_copy_is_destroyed_before_its_case_is_forgotten(room):
+    room.does("release", room.case, "--reason", "our own logo")
+    room.does("confirm", room.case, "--identity", room.identity, by="bob")
+    assert due(room) == [(room.case, "destroy")]
+    refusal = room.refuses("forget", room.case, "--reason", "it was ours")
+    assert isinstance(refusal, CopyKept)
+    room.does(*shlex.split(refusal.remedy.split("`")[1])[2:])  # with the command that it tells
+    room.does("confirm", room.case, by="bob")
+    assert room.scene.vault_keys() == []
+    assert room.scene.original() == CLIP, "what was given back stays"
+    assert due(room) == [(room.case, "forget")]
+    room.does("forget", room.case, "--reason", "it was ours")
+    room.does("confirm", room.case, by="bob")
+    assert due(room) == []
+    assert room.scene.clip.key == KEY, "it is in clip storage, and no match any more"
+    with room.scene.db.read() as session:
+        assert verify(session).size
+
+
+def test_promise_2_a_copy_left_by_an_earlier_version_can_still_be_destroyed(room):
+    """It let a released case be forgotten, and then refused to destroy what was sealed of it."""
+    with room.scene.db.write() as session:
+        row = session.get_one(CaseRow, room.case)
+        row.state, row.released_at, row.clip_key, row.sha256 = "released", now(), "", ""
+    assert due(room) == [(room.case, "destroy")]
+    room.does("destroy", room.case, "--reason", "nobody needs it")
+    room.does("confirm", room.case, by="bob")
+    assert room.scene.vault_keys() == []
+    assert due(room) == []
 
 
 def test_release_takes_two_people(room):

@@ -223,11 +223,12 @@ def test_one_damaged_object_does_not_keep_others_from_being_looked_at(
     tmp_path, sqlite_db, keys, operator
 ):
     scene = in_folders(tmp_path, sqlite_db, keys)
+    places = []
     for number in range(3):
         scene.begin(key=f"clip-{number}.mp4")
         scene.custody().advance(scene.case)
-        if number == 1:
-            path_of(scene, tmp_path).unlink()
+        places.append(path_of(scene, tmp_path))
+    places[1].unlink()
     result = operator.types("verify", "--json")
     conditions = [finding["condition"] for finding in json.loads(result.stdout)]
     assert conditions == ["whole", "missing", "whole"]

@@ -13,15 +13,18 @@ from hashmatch.audit.commitments import opened
 from hashmatch.audit.verification import verify
 from hashmatch.config import Custody, People, Settings
 from hashmatch.custody import holds, requests
+from hashmatch.custody.due import due
 from hashmatch.custody.people import NobodyNamed, RoleMissing
 from hashmatch.custody.permission import (
+    CopyKept,
     HoldForbids,
     Kind,
     NeverReported,
+    NothingSealedLeft,
     StillKept,
     WrongState,
 )
-from hashmatch.custody.record import NoSuchCase, State
+from hashmatch.custody.record import NoSuchCase, State, vault_key
 from hashmatch.custody.requests import (
     AlreadyConfirmed,
     HasBegun,
@@ -236,7 +239,6 @@ def test_what_has_begun_cannot_be_cancelled(office):
 
 
 TAKEN = {"removed", "reported"}
-OVER = {"released", "destroyed", "lost"}
 
 
 @pytest.mark.parametrize("state", list(State))
@@ -245,12 +247,33 @@ def test_a_case_must_have_come_far_enough(sqlite_db, state, kind):
     office = Office(sqlite_db)
     case = office.case(state)
     # What was released and is kept no longer may be erased from the vault.
-    enough = {Kind.FORGET: OVER, Kind.DESTROY: {*TAKEN, "released"}, Kind.RELEASE: TAKEN}
+    enough = {
+        Kind.FORGET: {"destroyed", "lost"},
+        Kind.DESTROY: {*TAKEN, "released"},
+        Kind.RELEASE: TAKEN,
+    }
     if state in enough[kind]:
         office.ask(kind, case)
         return
-    with pytest.raises(HoldForbids if state is State.HELD else WrongState, match=case):
+    others = {
+        (Kind.FORGET, State.RELEASED): CopyKept,
+        (Kind.DESTROY, State.LOST): NothingSealedLeft,
+    }
+    refusal = HoldForbids if state is State.HELD else others.get((kind, state), WrongState)
+    with pytest.raises(refusal, match=case):
         office.ask(kind, case)
+
+
+def test_promise_2_a_lost_case_with_a_copy_from_before_ends_like_any_other(office):
+    """Taken once, taken again with other bytes that were gone before they could be sealed."""
+    case = office.case("lost")
+    with office.db.write() as session:
+        session.get_one(CaseRow, case).vault_key = vault_key(case, 2)
+    with pytest.raises(CopyKept, match="lost"):
+        office.ask(Kind.FORGET, case)
+    with office.db.read() as session:
+        assert [one.next for one in due(session, office.terms.rules, office.now)] == [Kind.DESTROY]
+    office.ask(Kind.DESTROY, case)
 
 
 def test_a_hold_stands_above_every_clock_at_every_step(office):
@@ -313,7 +336,8 @@ def test_the_reference_is_kept_until_its_clock_has_ended(office):
     office.ask(Kind.FORGET, case)
     with pytest.raises(NeverReported):
         office.ask(Kind.FORGET, office.case("destroyed"))
-    office.ask(Kind.FORGET, office.case("released"))  # a wrong match has no report to refer to
+    released = office.case("destroyed", released_at=office.start)
+    office.ask(Kind.FORGET, released)  # a wrong match has no report to refer to
 
 
 def test_a_clock_that_cannot_be_believed_stops_every_step(sqlite_db):
