@@ -68,7 +68,7 @@ def scan_command(app: App, until: datetime | None, as_json: bool) -> None:
       12  no hash list is active, or one is too old
       13  another run is going on
       14  the settings are wrong
-      15  clip storage or the vault cannot be reached
+      15  clip storage or the vault cannot be reached, or lists far less than before
       16  the database cannot be reached or does not fit this version
     """
     from hashmatch.pipeline.plan import Selection

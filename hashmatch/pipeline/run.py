@@ -27,7 +27,7 @@ from hashmatch.audit import anchors, log
 from hashmatch.clips.discover import Discovery
 from hashmatch.custody import record
 from hashmatch.custody.host import host_id
-from hashmatch.db import ledger, renditions
+from hashmatch.db import ledger, listings, renditions
 from hashmatch.db.ledger import Retry
 from hashmatch.db.schema import RunRow
 from hashmatch.errors import CanaryFailed, HashmatchError, RunBroken
@@ -36,6 +36,7 @@ from hashmatch.matching.listset import ListSet
 from hashmatch.matching.policy import Breaker
 from hashmatch.model import Json, Outcome
 from hashmatch.pipeline import canary, settings_record, shards
+from hashmatch.pipeline.collapse import ListingCollapsed, least
 from hashmatch.pipeline.engine import Engine
 from hashmatch.pipeline.job import Job, now
 from hashmatch.pipeline.judging import rules
@@ -90,6 +91,7 @@ class _Run:
         self.fresh: ListSet | None = None
         self.excluded = 0
         self.incomplete = False
+        self.missing = 0
 
     def execute(self, watch: Callable[[Progress], None]) -> RunSummary:
         self._begin()
@@ -175,8 +177,12 @@ class _Run:
         listing = Discovery(
             job.clips, job.settings.clips, job.settings.home, self.selection.listing_prefix
         )
+        with job.db.read() as session:
+            expected = listings.expected(session)
         plan = plan_listing(job.db, self.id, listing, self.selection, shard_size=size, clock=now)
         self.excluded, self.incomplete = listing.excluded, listing.incomplete
+        if not self.selection.listing_prefix:
+            self._hold_to(expected, listing.listed)
         if plan.oversized:
             listing.problems.append(
                 f"{plan.oversized} clips fit clips.renditions in groups of more than "
@@ -188,6 +194,15 @@ class _Run:
             logger.error("%s: hashmatch runs show %s", what, self.id, extra={"run": self.id})
         self.alarms += listing.problems
         return plan
+
+    def _hold_to(self, expected: int, listed: int) -> None:
+        if listed >= least(expected, self.job.settings.clips):
+            return
+        self.missing = expected - listed
+        error = ListingCollapsed(url=self.job.clips.url, listed=listed, expected=expected)
+        self.alarms.append(f"{error.message} {error.remedy}")
+        about = {"run": self.id, "listed": listed, "expected": expected}
+        logger.error("%s clips listed, %s expected", listed, expected, extra=about)
 
     def _plan_stored(self) -> Plan:
         """Take the clips to which something in the lists is new; to the others nothing happens."""
@@ -277,6 +292,7 @@ class _Run:
                 left=left,
                 excluded=self.excluded,
                 incomplete=self.incomplete,
+                missing=self.missing,
                 custody_open=len(record.unfinished(session)),
                 reviews_open=reviews_open,
                 oldest_review_seconds=(now() - oldest).total_seconds() if oldest else 0.0,

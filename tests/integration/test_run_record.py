@@ -316,3 +316,82 @@ def test_a_run_on_a_restored_database_does_its_work_and_ends_with_20(small: Arch
         assert verify(session, signer.key.public_key()).checkpoints == 2
         signer.check(session)
     assert len(leaves(small.db, "log-continued")) == 1
+
+
+# Storage that is suddenly empty
+
+
+def remove(archive: Archive, numbers: range) -> None:
+    for number in numbers:
+        (archive.home / "clips" / f"{number}.mp4").unlink()
+
+
+def storage(archive: Archive) -> Finding:
+    url = f"sqlite:///{archive.db.file}"
+    settings = archive.settings.model_copy(update={"database": DatabaseSection(url=url)})
+    return next(one for one in examine(lambda: settings) if one.what == "clip storage")
+
+
+def accepting(archive: Archive, **clips: object) -> None:
+    set_to(archive, clips=archive.settings.clips.model_copy(update=clips))
+
+
+def test_promise_1_storage_that_is_suddenly_empty_is_an_alarm_until_it_is_accepted(
+    small: Archive,
+) -> None:
+    assert scan(small).missing == 0
+    remove(small, range(7))
+    for _ in range(2):  # a bad night is nothing that a later one is held to
+        empty = scan(small)
+        assert (empty.listed, empty.missing, empty.exit_code) == (0, 7, 15)
+        assert "lists 0 clips, and 7 are expected" in empty.alarms[0]
+    found = storage(small)
+    assert (found.ok, found.exit_code) == (False, 15)
+    assert "HASHMATCH_CLIPS__LEAST_SHARE=0 hashmatch scan" in found.remedy
+    accepting(small, least_share=0)
+    assert scan(small).exit_code == 0
+    accepting(small, least_share=0.5)
+    assert scan(small).exit_code == 0
+    assert storage(small).ok
+
+
+def test_promise_1_a_listing_that_collapses_is_held_to_the_share_and_the_floor(
+    small: Archive,
+) -> None:
+    scan(small)
+    remove(small, range(4))
+    assert storage(small).ok
+    accepting(small, least_known=7)
+    assert not storage(small).ok
+    assert (scan(small).missing, scan(small).exit_code) == (4, 15)
+    accepting(small, least_share=0.4)
+    assert storage(small).ok
+    assert scan(small).exit_code == 0
+
+
+def test_promise_1_clips_of_a_first_run_that_was_killed_are_known_too(small: Archive) -> None:
+    class Dying(Scanning):
+        after, happens = 0, Killed()
+
+    with pytest.raises(Killed):
+        scan(small, Dying)
+    remove(small, range(7))
+    assert scan(small).missing == 7
+
+
+def test_promise_2_an_original_on_storage_that_is_empty_is_not_gone(small: Archive) -> None:
+    """Whatever a case waits for, the share may be mounted again tomorrow, with the clip on it."""
+    names = list((small.home / "clips").iterdir())
+    for number in range(7):
+        small.remember(f"{number}.mp4", [drawn(1), drawn(2)])
+    small.activate("partner", {"e-1": [drawn(9)], "e-2": [drawn(1), drawn(2)]})
+    kept = small.home / "kept"
+    (small.home / "clips").rename(kept)
+    (small.home / "clips").mkdir()
+    summary = small.compare()
+    assert (summary.outcomes[Outcome.MATCHED], summary.custody_open) == (7, 7)
+    assert "lists nothing at all" in " ".join(summary.alarms)
+    (small.home / "clips").rmdir()
+    kept.rename(small.home / "clips")
+    assert scan(small).custody_open == 0
+    assert not [name for name in names if name.exists()]
