@@ -179,6 +179,8 @@ def _show(summary: RunSummary) -> None:
         click.echo(f"  {summary.reviews_open} clips wait for a person (hashmatch review list)")
     if summary.left:
         click.echo(f"  {summary.left} clips not reached: the next run takes them")
+    if summary.waiting:
+        click.echo(f"  {summary.waiting} clips not seen in full wait for another look")
     if summary.excluded:
         click.echo(f"  {summary.excluded} objects left out, as the settings say")
     if summary.behind:

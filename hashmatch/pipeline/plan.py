@@ -61,7 +61,8 @@ class Selection:
 class Plan:
     """How many clips were listed, and how many of them have an outcome already.
 
-    siblings: planned renditions beyond the first of each clip; oversized: clips whose keys fit the
+    siblings: planned renditions beyond the first of each clip; waiting: clips that have no whole look
+    yet, and whose time for another has not come; oversized: clips whose keys fit the
     pattern of renditions in groups too large to be that.
     """
 
@@ -69,6 +70,7 @@ class Plan:
     unchanged: int
     siblings: int = 0
     oversized: int = 0
+    waiting: int = 0
 
     @property
     def planned(self) -> int:
@@ -91,29 +93,35 @@ def plan_listing(
 ) -> Plan:
     """Enter all that storage lists and the selection takes. Raises what the listing raises."""
     listed = planned = 0
+    waiting: list[int] = []
     clips = (clip for clip in listing if selection.takes(clip) or clip.rendition)
     while page := list(islice(clips, PAGE)):
         beside = {clip.key for clip in page if not selection.takes(clip)}
+        now = clock()
         with db.write() as session:
             planned += ledger.take_listing(
                 session,
                 run_id,
                 page,
-                now=clock(),
+                now=now,
                 shard_size=shard_size,
                 planned=planned,
                 force=selection.force,
                 beside=beside,
             )
+            if not selection.force:
+                keys = [clip.key for clip in page if clip.key not in beside]
+                waiting += ledger.waiting(session, keys, now)
         listed += len(page) - len(beside)
     with db.write() as session:
         found = renditions.gather_renditions(
             session, run_id, shard_size=shard_size, planned=planned
         )
+        later = ledger.passed_over(session, run_id, waiting) if waiting else 0
     planned += found.added
     if selection.force:
         listed += found.added  # all that were asked for were planned, so these were not
-    return Plan(listed, listed - planned, found.siblings, found.oversized)
+    return Plan(listed, listed - planned, found.siblings, found.oversized, later)
 
 
 def plan_stored(session: Session, run_id: str, list_set: str) -> Plan:

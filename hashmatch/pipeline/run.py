@@ -34,7 +34,7 @@ from hashmatch.errors import CanaryFailed, HashmatchError, RunBroken
 from hashmatch.hashing.recipes import recipe
 from hashmatch.matching.listset import ListSet
 from hashmatch.matching.policy import Breaker
-from hashmatch.model import Json, Outcome
+from hashmatch.model import Json, Outcome, Reason
 from hashmatch.pipeline import canary, settings_record, shards
 from hashmatch.pipeline.collapse import ListingCollapsed, least
 from hashmatch.pipeline.engine import Engine
@@ -279,6 +279,9 @@ class _Run:
             outcomes = ledger.outcomes(session, self.id)
             if self.selection.stored:
                 left = plan.planned - sum(outcomes.values())
+            unscannable = ledger.unscannable_by_reason(session, self.id)
+            if full := unscannable.get(Reason.SPOOL_FULL, 0):
+                self._alarm_spool(full)
             summary = RunSummary(
                 run=self.id,
                 listed=plan.listed - left,
@@ -293,12 +296,13 @@ class _Run:
                 excluded=self.excluded,
                 incomplete=self.incomplete,
                 missing=self.missing,
+                waiting=plan.waiting,
                 custody_open=len(record.unfinished(session)),
                 reviews_open=reviews_open,
                 oldest_review_seconds=(now() - oldest).total_seconds() if oldest else 0.0,
                 behind=ledger.behind(session, self.state.id),
                 seen_by_rendition=ledger.seen_by_rendition(session, self.id),
-                unscannable=ledger.unscannable_by_reason(session, self.id),
+                unscannable=unscannable,
                 alarms=tuple(self.alarms),
             )
             if not summary.adds_up or left < 0 or (left and not self.stop):
@@ -311,6 +315,11 @@ class _Run:
             row.quarantined, row.summary = summary.quarantined, summary.as_json()
         logger.info("run %s %s", self.id, row.status, extra={"run": self.id})
         return summary
+
+    def _alarm_spool(self, clips: int) -> None:
+        text = f"the disk of run.state is full: {clips} clips were not looked at; free some space"
+        logger.error("%s", text, extra={"run": self.id})
+        self.alarms.append(text)
 
     def _attest(self, summary: RunSummary) -> RunSummary:
         """Sign what was counted and hand it to the anchors. What the run did stands in any case.

@@ -60,6 +60,8 @@ def write(
         )
         gauge("hashmatch_quarantined", "Clips taken into custody.", summary.quarantined)
         gauge("hashmatch_backlog", "Listed clips the last run did not reach.", summary.left)
+        gauge("hashmatch_waiting", "Clips that wait for another look.", summary.waiting)
+        gauge("hashmatch_missing", "Clips that storage should have listed.", summary.missing)
         gauge("hashmatch_custody_open", "Cases whose custody is unfinished.", summary.custody_open)
         gauge("hashmatch_reviews_open", "Clips that wait for a person.", summary.reviews_open)
         gauge(

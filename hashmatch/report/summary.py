@@ -15,7 +15,8 @@ class RunSummary:
     """listed = the outcomes' sum + skipped_unchanged. left: listed clips that a run which stopped
     early did not reach; they are not counted in `listed`, and the next run takes them. excluded: objects
     the settings leave out. incomplete: parts of storage could not be listed. behind: clips that were
-    not compared with the lists as they are now. missing: clips that storage should have listed, where
+    not compared with the lists as they are now. waiting: clips that wait for another look,
+    counted as unchanged. missing: clips that storage should have listed, where
     it listed so few that this is an alarm. bytes_read: of clips, from storage. seen_by_rendition:
     clips with an outcome that were not decoded, because another rendition of theirs was. reviews_open:
     clips that wait for a person, the oldest for oldest_review_seconds."""
@@ -33,6 +34,7 @@ class RunSummary:
     excluded: int = 0
     incomplete: bool = False
     missing: int = 0
+    waiting: int = 0
     custody_open: int = 0
     behind: int = 0
     reviews_open: int = 0
@@ -55,7 +57,7 @@ class RunSummary:
         """That of what most needs a person: storage first, then what was not seen."""
         if self.missing:
             return StorageError.exit_code
-        short = self.unseen or self.incomplete or self.custody_open
+        short = self.unseen or self.waiting or self.incomplete or self.custody_open
         return RunIncomplete.exit_code if short else 0
 
     def as_json(self) -> dict[str, Any]:
@@ -73,6 +75,7 @@ class RunSummary:
             "excluded": self.excluded,
             "incomplete": self.incomplete,
             "missing": self.missing,
+            "waiting": self.waiting,
             "custody_open": self.custody_open,
             "behind": self.behind,
             "reviews_open": self.reviews_open,

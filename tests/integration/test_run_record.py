@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import shutil
 from collections import deque
+from datetime import UTC, datetime
 from pathlib import Path
 from unittest import mock
 
 import pytest
 from archive_parts import Archive, SeeingEngine, drawn
 from shard_parts import check_shards
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from hashmatch.audit.signing import LogRolledBack, Signer
 from hashmatch.audit.verification import verify
@@ -19,10 +20,10 @@ from hashmatch.config import Anchors, Settings, Vault
 from hashmatch.config.sections import Database as DatabaseSection
 from hashmatch.custody.host import host_id
 from hashmatch.db.ledger import Turn
-from hashmatch.db.schema import AnchorRow, LeafRow, RunRow
+from hashmatch.db.schema import AnchorRow, ClipRow, LeafRow, RunRow
 from hashmatch.db.session import Database
 from hashmatch.errors import CanaryFailed
-from hashmatch.model import Outcome, Verdict
+from hashmatch.model import Outcome, Reason, Verdict
 from hashmatch.pipeline import run as running
 from hashmatch.pipeline.doctor import Finding, examine
 from hashmatch.pipeline.engine import Done
@@ -42,6 +43,7 @@ class Scanning(SeeingEngine):
 
     after: int | None = None
     happens: BaseException | None = None
+    verdict = Verdict(Outcome.CLEAN, None, 1.0)
 
     def __init__(self, *_: object) -> None:
         self._turns: deque[Turn] = deque()
@@ -63,7 +65,7 @@ class Scanning(SeeingEngine):
             raise self.happens
         turn = self._turns.popleft()
         self._seen += len(turn.clips)
-        verdict = Verdict(Outcome.CLEAN, None, 1.0)
+        verdict = self.verdict
         return [Done(turn, tuple(Scanned(c.etag, c.size, verdict, None, 0.1) for c in turn.clips))]
 
 
@@ -395,3 +397,35 @@ def test_promise_2_an_original_on_storage_that_is_empty_is_not_gone(small: Archi
     kept.rename(small.home / "clips")
     assert scan(small).custody_open == 0
     assert not [name for name in names if name.exists()]
+
+
+# Clips that wait unread
+
+
+def unread(why: Reason) -> type[Scanning]:
+    class Unread(Scanning):
+        verdict = Verdict(Outcome.UNSCANNABLE, why, 0.0)
+
+    return Unread
+
+
+def test_promise_1_clips_that_wait_for_another_look_are_no_good_night(archive: Archive) -> None:
+    assert scan(archive, unread(Reason.STORAGE_ERROR)).exit_code == 10
+    later = scan(archive)
+    assert (later.waiting, later.skipped_unchanged, later.exit_code) == (7, 7, 10)
+    with archive.db.write() as session:
+        session.execute(update(ClipRow).values(retry_at=datetime.now(UTC)))
+    seen = scan(archive)
+    assert (seen.waiting, seen.outcomes[Outcome.CLEAN], seen.exit_code) == (0, 7, 0)
+
+
+def test_promise_1_what_the_spool_had_no_room_for_is_looked_at_by_the_next_run(
+    small: Archive,
+) -> None:
+    for _ in range(small.settings.run.max_attempts + 1):
+        full = scan(small, unread(Reason.SPOOL_FULL))
+        assert (full.unscannable, full.exit_code) == ({"spool-full": 7}, 10)
+        assert full.alarms == (
+            "the disk of run.state is full: 7 clips were not looked at; free some space",
+        )
+    assert scan(small).outcomes[Outcome.CLEAN] == 7
