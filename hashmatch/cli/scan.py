@@ -139,9 +139,7 @@ def rescan_command(
         since=since,
         orientations=Orientations.ALL if orientations else Orientations.MIRRORED,
     )
-    summary = _run(app, selection, until, as_json)
-    if clip and not summary.listed:
-        raise click.UsageError(f"clip storage has no clip {clip!r} that the settings include")
+    _run(app, selection, until, as_json)
 
 
 def _run(app: App, selection: Selection, until: datetime | None, as_json: bool) -> RunSummary:

@@ -13,9 +13,20 @@ from sqlalchemy.orm import Session
 from hashmatch.db import ledger, renditions
 from hashmatch.db.schema import RunRow
 from hashmatch.db.session import Database
+from hashmatch.errors import HashmatchError
 from hashmatch.model import Clip, Orientations
 
 PAGE = 500
+
+
+class NothingFits(HashmatchError):
+    """Clip storage lists no clip {prefix!r}, or that begins like it, that the settings include.
+
+    Keys start from clips.url and have no slash in front; clips.include and clips.exclude may leave
+    them out.
+    """
+
+    exit_code = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +48,11 @@ class Selection:
     @property
     def kind(self) -> str:
         return "rescan" if self.force else "scan"
+
+    @property
+    def metrics_kind(self) -> str:
+        """As metrics call the run: scan is the nightly job, and nothing else is."""
+        return "stored" if self.stored else self.kind
 
     def takes(self, clip: Clip) -> bool:
         if self.clip is not None and clip.key != self.clip:

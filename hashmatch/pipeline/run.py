@@ -30,6 +30,7 @@ from hashmatch.custody.host import host_id
 from hashmatch.db import ledger, listings, renditions
 from hashmatch.db.ledger import Retry
 from hashmatch.db.schema import RunRow
+from hashmatch.db.session import Database
 from hashmatch.errors import CanaryFailed, HashmatchError, RunBroken
 from hashmatch.hashing.recipes import recipe
 from hashmatch.matching.listset import ListSet
@@ -42,7 +43,7 @@ from hashmatch.pipeline.job import Job, now
 from hashmatch.pipeline.judging import rules
 from hashmatch.pipeline.listsets import compile_lists
 from hashmatch.pipeline.liststate import ListState, fresh_lists
-from hashmatch.pipeline.plan import Plan, Selection, plan_listing, plan_stored
+from hashmatch.pipeline.plan import NothingFits, Plan, Selection, plan_listing, plan_stored
 from hashmatch.pipeline.record import Recorder
 from hashmatch.pipeline.retro import Retro
 from hashmatch.pipeline.stop import Stop
@@ -181,6 +182,8 @@ class _Run:
             expected = listings.expected(session)
         plan = plan_listing(job.db, self.id, listing, self.selection, shard_size=size, clock=now)
         self.excluded, self.incomplete = listing.excluded, listing.incomplete
+        if self.selection.listing_prefix and not plan.listed and self.selection.since is None:
+            raise NothingFits(prefix=self.selection.listing_prefix)
         if not self.selection.listing_prefix:
             self._hold_to(expected, listing.listed)
         if plan.oversized:
@@ -344,10 +347,7 @@ class _Run:
         return problems
 
     def _amend(self, summary: dict[str, Any], exit_code: int) -> None:
-        """What came of a run after its last leaf."""
-        with self.job.db.write() as session:
-            row = session.get_one(RunRow, self.id)
-            row.summary, row.exit_code = summary, exit_code
+        _amend(self.job.db, self.id, summary, exit_code)
 
     def _fail(self, error: HashmatchError) -> None:
         body: dict[str, Json] = {
@@ -370,6 +370,17 @@ class _Run:
             alarms = [refused.message]
         if alarms:
             self._amend({"error": error.message, "alarms": alarms}, error.exit_code)
+
+
+def amend(db: Database, summary: RunSummary) -> None:
+    """Put on the run's record what came of it after its end. In no leaf."""
+    _amend(db, summary.run, summary.as_json(), summary.exit_code)
+
+
+def _amend(db: Database, run_id: str, summary: dict[str, Any], exit_code: int) -> None:
+    with db.write() as session:
+        row = session.get_one(RunRow, run_id)
+        row.summary, row.exit_code = summary, exit_code
 
 
 def _finished(summary: RunSummary) -> dict[str, Json]:

@@ -41,6 +41,7 @@ class RunSummary:
     oldest_review_seconds: float = 0.0
     seen_by_rendition: int = 0
     unscannable: Mapping[str, int] = field(default_factory=dict)
+    metrics_failed: bool = False
     alarms: tuple[str, ...] = ()
 
     @property
@@ -58,7 +59,9 @@ class RunSummary:
         if self.missing:
             return StorageError.exit_code
         short = self.unseen or self.waiting or self.incomplete or self.custody_open
-        return RunIncomplete.exit_code if short else 0
+        if short:
+            return RunIncomplete.exit_code
+        return StorageError.exit_code if self.metrics_failed else 0
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -82,5 +85,6 @@ class RunSummary:
             "oldest_review_seconds": round(self.oldest_review_seconds),
             "seen_by_rendition": self.seen_by_rendition,
             "unscannable": dict(self.unscannable),
+            "metrics_failed": self.metrics_failed,
             "alarms": list(self.alarms),
         }

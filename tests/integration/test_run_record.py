@@ -28,8 +28,10 @@ from hashmatch.pipeline import run as running
 from hashmatch.pipeline.doctor import Finding, examine
 from hashmatch.pipeline.engine import Done
 from hashmatch.pipeline.job import open_job
-from hashmatch.pipeline.plan import Selection
+from hashmatch.pipeline.nightly import nightly
+from hashmatch.pipeline.plan import NothingFits, Selection
 from hashmatch.pipeline.scan import Scanned
+from hashmatch.pipeline.stop import Stop
 from hashmatch.pipeline.turns import Progress
 from hashmatch.report.summary import RunSummary
 
@@ -429,3 +431,71 @@ def test_promise_1_what_the_spool_had_no_room_for_is_looked_at_by_the_next_run(
             "the disk of run.state is full: 7 clips were not looked at; free some space",
         )
     assert scan(small).outcomes[Outcome.CLEAN] == 7
+
+
+# Metrics
+
+
+def night(archive: Archive, engine: type[Scanning], selection: Selection) -> RunSummary:
+    report = archive.settings.report.model_copy(update={"metrics": "metrics/hashmatch.prom"})
+    set_to(archive, report=report)
+    with mock.patch.object(running, "Engine", engine), Stop() as stop:
+        return nightly(
+            archive.settings,
+            archive.db,
+            archive.names,
+            selection,
+            stop=stop,
+            watch=lambda progress: None,
+        )
+
+
+def metrics_of(archive: Archive) -> dict[str, str]:
+    lines = (archive.home / "metrics" / "hashmatch.prom").read_text().splitlines()
+    return dict(line.rsplit(" ", 1) for line in lines if not line.startswith("#"))
+
+
+def test_promise_8_a_rescan_does_not_turn_the_metrics_of_a_failed_night_green(
+    small: Archive,
+) -> None:
+    class Blind(Scanning):
+        def canary(self) -> list[str]:
+            return ["dark"]
+
+    code, success = "hashmatch_last_exit_code", "hashmatch_last_success_timestamp_seconds"
+    night(small, Scanning, Selection())
+    good = metrics_of(small)[success]
+    with pytest.raises(CanaryFailed):
+        night(small, Blind, Selection())
+    rescan = Selection(force=True, prefix="3")
+    assert night(small, Scanning, rescan).listed == 1
+    with pytest.raises(NothingFits) as refused:
+        night(small, Scanning, Selection(force=True, prefix="zzz"))
+    assert refused.value.exit_code == 2
+    night(small, Scanning, Selection(force=True, stored=True))
+    shown = metrics_of(small)
+    assert {
+        kind: float(shown[f'{code}{{kind="{kind}"}}']) for kind in ("scan", "rescan", "stored")
+    } == {"scan": 11, "rescan": 2, "stored": 0}
+    assert shown[success] == good
+    for number in range(7):
+        (small.home / "clips" / f"{number}.mp4").unlink()
+    assert night(small, Scanning, Selection()).missing == 7
+    shown = metrics_of(small)
+    assert shown[success] == good
+    assert float(shown['hashmatch_missing{kind="scan"}']) == 7
+
+
+def test_metrics_that_cannot_be_written_are_an_alarm(small: Archive) -> None:
+    night(small, Scanning, Selection())
+    (small.home / "metrics" / "hashmatch.prom").unlink()
+    (small.home / "metrics").rmdir()
+    (small.home / "metrics").write_text("a file where the folder was")
+    summary = night(small, Scanning, Selection())
+    assert summary.exit_code == 15
+    (alarm,) = summary.alarms
+    assert "report.metrics" in alarm
+    with small.db.read() as session:
+        row = session.scalars(select(RunRow).order_by(RunRow.started_at.desc())).first()
+    assert row is not None
+    assert (row.exit_code, row.summary["alarms"]) == (15, [alarm])
