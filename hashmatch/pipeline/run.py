@@ -404,7 +404,10 @@ def _close_interrupted(job: Job) -> None:
             left = shards.drop_unfinished(session, row.id, now())
             row.status, row.ended_at = "interrupted", now()
             log.append(session, "run-interrupted", {"run": row.id, "left": left}, now())
-            logger.warning("run %s was interrupted; its clips are taken up again", row.id)
+            again = (
+                "its clips are due again" if row.kind == "scan" else "start it again for the rest"
+            )
+            logger.warning("run %s was interrupted; %s", row.id, again)
 
 
 def _resume_custody(job: Job) -> Iterator[str]:

@@ -60,7 +60,7 @@ def test_ctrl_c_ends_tidily_and_the_next_run_takes_the_rest(hashmatch):
         wait_for_work(hashmatch.home)
         process.send_signal(signal.SIGINT)
         output, errors = process.communicate()
-    assert process.returncode == 10, errors
+    assert process.returncode == 130, errors
     stopped = json.loads(output)
     assert 0 < stopped["left"] < 60
     assert stopped["listed"] == 60 - stopped["left"] == sum(stopped["outcomes"].values())
