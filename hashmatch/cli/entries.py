@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from hashmatch.cli.app import App, emit_json, json_option, pass_app, table
+from hashmatch.cli.lists import tell_trial, trial_option
 
 
 @click.command("entries")
@@ -53,9 +54,12 @@ def entries_command(app: App, as_json: bool) -> None:
 @click.argument("name", metavar="LIST")
 @click.argument("entry")
 @click.option("--reason", required=True, help="Why it may act again. Kept on record.")
+@trial_option
 @pass_app
-def trust_command(app: App, name: str, entry: str, reason: str) -> None:
+def trust_command(app: App, name: str, entry: str, reason: str, accept_trial: bool) -> None:
     """Let an entry that is flagged or demoted act by itself again; its decisions count anew.
+
+    The active version of its list is tried first, as `hashmatch lists activate` does.
 
     \b
     Example:
@@ -63,16 +67,26 @@ def trust_command(app: App, name: str, entry: str, reason: str) -> None:
     """
     from hashmatch.audit.typed import problem_with
     from hashmatch.custody.people import Role
+    from hashmatch.lists.activation import try_again
+    from hashmatch.pipeline.trial import trial
     from hashmatch.reviews.standing import trust
 
     person = app.person(Role.OPERATOR)
     problem = problem_with(reason)
     if problem is not None:
         raise click.BadParameter(f"it cannot be recorded: {problem}", param_hint="--reason")
+    result = try_again(
+        app.db,
+        name,
+        trial=trial(app.db, app.settings),
+        max_trial=app.settings.match.breaker_share,
+        accept_trial=accept_trial,
+    )
     with app.db.write() as session:
         at = datetime.now(UTC)
         was = trust(session, name, entry, by=person, reason=reason.strip(), at=at)
     click.echo(f"{name}/{entry} is no longer {was}: it acts by itself from the next run on.")
+    tell_trial(result)
 
 
 @click.command("export")

@@ -16,6 +16,7 @@ from hashmatch.cli.listed import READING
 if TYPE_CHECKING:
     from hashmatch.lists.activation import Change
     from hashmatch.lists.imports import Imported
+    from hashmatch.lists.trust import TrialResult
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -36,6 +37,13 @@ def lists_command() -> None:
 
 for reading in READING:
     lists_command.add_command(reading)
+
+
+def trial_option(command: Command) -> Command:
+    """`--accept-trial`, as the argument accept_trial."""
+    return click.option(
+        "--accept-trial", is_flag=True, help="Although it matches much of what is stored."
+    )(command)
 
 
 def by_option(command: Command) -> Command:
@@ -181,7 +189,7 @@ def _tell_import(done: Imported, *, told: bool) -> None:
 @click.argument("name")
 @click.argument("version", type=click.IntRange(min=1))
 @click.option("--accept-shrink", is_flag=True, help="Although it lost many entries.")
-@click.option("--accept-trial", is_flag=True, help="Although it matches much of what is stored.")
+@trial_option
 @by_option
 @pass_app
 def activate_command(
@@ -215,14 +223,21 @@ def activate_command(
         click.echo(f"{name}: version {version} is active already.")
         return
     _tell_active(change)
-    if change.trial is not None:
-        tell(f"It matches {change.trial.matched} of {change.trial.clips} clips scanned before.")
     if change.previous is not None:
         tell(f"To go back to version {change.previous}: hashmatch lists rollback {name}")
 
 
+def tell_trial(result: TrialResult | None) -> None:
+    """What the trial of a change came to, if there was one."""
+    if result is None:
+        return
+    near = f", and {result.near} nearly, for review" if result.near else ""
+    tell(f"It matches {result.matched} of {result.clips} clips scanned before{near}.")
+
+
 def _tell_active(change: Change) -> None:
     click.echo(f"{change.name}: version {change.version} is active, {change.entries} entries.")
+    tell_trial(change.trial)
     tell("Clips scanned before are matched with it by: hashmatch rescan --stored")
 
 
@@ -247,10 +262,13 @@ def deactivate_command(app: App, name: str, by: str) -> None:
 
 @lists_command.command("rollback")
 @click.argument("name")
+@trial_option
 @by_option
 @pass_app
-def rollback_command(app: App, name: str, by: str) -> None:
+def rollback_command(app: App, name: str, accept_trial: bool, by: str) -> None:
     """Go back to the version that acted before.
+
+    It is tried as `activate` does, and refused only if it matches too much and more than what acts now.
 
     \b
     Example:
@@ -258,8 +276,18 @@ def rollback_command(app: App, name: str, by: str) -> None:
     """
     _operator(app)
     from hashmatch.lists.activation import rollback
+    from hashmatch.pipeline.trial import trial
 
-    _tell_active(rollback(app.db, name, by=by, at=_now()))
+    change = rollback(
+        app.db,
+        name,
+        by=by,
+        at=_now(),
+        trial=trial(app.db, app.settings),
+        max_trial=app.settings.match.breaker_share,
+        accept_trial=accept_trial,
+    )
+    _tell_active(change)
 
 
 @lists_command.command("disable")
@@ -285,10 +313,11 @@ def disable_command(app: App, name: str, entry: str, reason: str, by: str) -> No
 @lists_command.command("enable")
 @click.argument("name")
 @click.argument("entry")
+@trial_option
 @by_option
 @pass_app
-def enable_command(app: App, name: str, entry: str, by: str) -> None:
-    """Let a disabled entry act again.
+def enable_command(app: App, name: str, entry: str, accept_trial: bool, by: str) -> None:
+    """Let a disabled entry act again. The active version is tried with it first.
 
     \b
     Example:
@@ -296,9 +325,21 @@ def enable_command(app: App, name: str, entry: str, by: str) -> None:
     """
     _operator(app)
     from hashmatch.lists.disabled import enable
+    from hashmatch.pipeline.trial import trial
 
-    kept = enable(app.db, app.names, name, entry, by=by, at=_now())
-    click.echo(f"{name}: {kept} acts from the next run on, if the active version has it.")
+    done = enable(
+        app.db,
+        app.names,
+        name,
+        entry,
+        by=by,
+        at=_now(),
+        trial=trial(app.db, app.settings),
+        max_trial=app.settings.match.breaker_share,
+        accept_trial=accept_trial,
+    )
+    click.echo(f"{name}: {done.entry} acts from the next run on, if the active version has it.")
+    tell_trial(done.trial)
 
 
 @lists_command.command("set")
@@ -314,6 +355,7 @@ def enable_command(app: App, name: str, entry: str, by: str) -> None:
     type=click.Choice(["mirrored", "all"]),
     help="Compare clips as they are and mirrored (new lists), or also turned.",
 )
+@trial_option
 @by_option
 @pass_app
 def set_command(
@@ -322,9 +364,12 @@ def set_command(
     action: str | None,
     distance: str | None,
     orientations: str | None,
+    accept_trial: bool,
     by: str,
 ) -> None:
     """Say what a match on a list does, how near is near enough, and whether turned copies are found.
+
+    Where that makes the active version act more strictly, it is tried first, as `activate` does.
 
     With `--orientations all` clips are hashed in all eight ways that turning and mirroring give, by
     PDQ. Clips scanned before have to be scanned again for that; `hashmatch rescan --stored` says
@@ -338,26 +383,32 @@ def set_command(
     _operator(app)
     from hashmatch.lists.activation import set_policy
     from hashmatch.model import Action, Orientations
+    from hashmatch.pipeline.trial import trial
 
     if (action, distance, orientations) == (None, None, None):
         raise click.UsageError("say what to set: --action, --distance or --orientations")
     by_default = distance == "default"
     bits = None if distance is None or by_default else _distance(distance)
-    row = set_policy(
+    acting = set_policy(
         app.db,
         name,
         by=by,
         at=_now(),
+        trial=trial(app.db, app.settings),
+        near=app.settings.match.distance,
+        max_trial=app.settings.match.breaker_share,
+        accept_trial=accept_trial,
         action=Action(action) if action else None,
         distance=bits,
         default_distance=by_default,
         orientations=Orientations(orientations) if orientations else None,
     )
-    near = app.settings.match.distance if row.distance is None else row.distance
+    near = app.settings.match.distance if acting.distance is None else acting.distance
     click.echo(
-        f"{name}: action {row.action}, distance {near}, orientations {row.orientations}, "
+        f"{name}: action {acting.action}, distance {near}, orientations {acting.orientations}, "
         "from the next run on."
     )
+    tell_trial(acting.trial)
 
 
 def _distance(given: str) -> int:

@@ -13,6 +13,8 @@ import click
 
 from hashmatch.cli.app import App, emit_json, json_option, pass_app
 
+INTERRUPTED = 130
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -68,8 +70,9 @@ def scan_command(app: App, until: datetime | None, as_json: bool) -> None:
       12  no hash list is active, or one is too old
       13  another run is going on
       14  the settings are wrong
-      15  clip storage or the vault cannot be reached
+      15  clip storage or the vault cannot be reached, or lists far less than before
       16  the database cannot be reached or does not fit this version
+      130 ended with Ctrl-C, tidily; the next run takes the rest
     """
     from hashmatch.pipeline.plan import Selection
 
@@ -139,9 +142,7 @@ def rescan_command(
         since=since,
         orientations=Orientations.ALL if orientations else Orientations.MIRRORED,
     )
-    summary = _run(app, selection, until, as_json)
-    if clip and not summary.listed:
-        raise click.UsageError(f"clip storage has no clip {clip!r} that the settings include")
+    _run(app, selection, until, as_json)
 
 
 def _run(app: App, selection: Selection, until: datetime | None, as_json: bool) -> RunSummary:
@@ -157,13 +158,15 @@ def _run(app: App, selection: Selection, until: datetime | None, as_json: bool) 
     if as_json:
         emit_json(summary.as_json())
     else:
-        _show(summary)
+        _show(summary, selection)
+    if stop.interrupted:
+        raise click.exceptions.Exit(INTERRUPTED)
     if summary.exit_code:
         raise click.exceptions.Exit(summary.exit_code)
     return summary
 
 
-def _show(summary: RunSummary) -> None:
+def _show(summary: RunSummary, selection: Selection) -> None:
     counts = ", ".join(f"{count} {outcome}" for outcome, count in summary.outcomes.items() if count)
     click.echo(f"run {summary.run}: {summary.listed} clips in {summary.seconds:.1f} s")
     click.echo(f"  {counts or 'nothing to look at'}; {summary.skipped_unchanged} unchanged")
@@ -178,7 +181,9 @@ def _show(summary: RunSummary) -> None:
     if summary.reviews_open:
         click.echo(f"  {summary.reviews_open} clips wait for a person (hashmatch review list)")
     if summary.left:
-        click.echo(f"  {summary.left} clips not reached: the next run takes them")
+        click.echo(f"  {summary.left} clips not reached: {_who_takes_them(selection)}")
+    if summary.waiting:
+        click.echo(f"  {summary.waiting} clips not seen in full wait for another look")
     if summary.excluded:
         click.echo(f"  {summary.excluded} objects left out, as the settings say")
     if summary.behind:
@@ -188,6 +193,14 @@ def _show(summary: RunSummary) -> None:
         )
     for alarm in summary.alarms:
         click.echo(f"  ALARM: {alarm}")  # not on stderr, which is the log and names no clip
+
+
+def _who_takes_them(selection: Selection) -> str:
+    if selection.stored:
+        return "hashmatch rescan --stored carries on"
+    if selection.force:
+        return "a scan does not look at them again; start the same rescan again"
+    return "the next run takes them"
 
 
 @contextmanager

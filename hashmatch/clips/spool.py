@@ -35,6 +35,13 @@ class ClipTooLarge(StorageError):
     """
 
 
+class SpoolFull(StorageFull):
+    """{url}, this host's spool folder, is full: {problem}
+
+    Free some space there, or put run.state on a larger disk. The next run looks at the clip.
+    """
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Spooled:
     """A clip at hand. etag, size: of the version that was read, maybe newer than the listed one."""
@@ -54,7 +61,7 @@ class Spooled:
 def fetch(store: Store, clip: Clip, folder: Path, max_bytes: int) -> Spooled:
     """Copy the listed version; if there is a newer one, or it changes meanwhile, that one.
 
-    Raises ObjectChanged when it keeps changing, ClipTooLarge, StorageFull when the folder has no
+    Raises ObjectChanged when it keeps changing, ClipTooLarge, SpoolFull when the folder has no
     room, and what `Store.read` raises.
     """
     etag, size = clip.etag, clip.size
@@ -119,5 +126,5 @@ def folder_errors(folder: Path, key: str) -> Iterator[None]:
     except OSError as error:
         problem = f"{error.strerror}, while {key!r} was spooled there."
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            raise StorageFull(url=str(folder), problem=problem) from None
+            raise SpoolFull(url=str(folder), problem=problem) from None
         raise StorageError(url=str(folder), problem=problem) from None

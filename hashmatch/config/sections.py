@@ -38,6 +38,16 @@ class Clips(Storage):
     )
     exclude_private: bool = Field(False, description="Leave out clips that the feed calls private")
     max_bytes: int = Field(20 * 2**30, gt=0, description="A larger clip is unscannable: too-large")
+    least_share: float = Field(
+        0.5,
+        ge=0,
+        le=1,
+        description="Share of the clips that the last scan found which storage must list; fewer, or "
+        "none at all, is an alarm. 0: never",
+    )
+    least_known: int = Field(
+        10, ge=1, description="With fewer clips found before, only an empty listing is that alarm"
+    )
     renditions: str = Field(
         "",
         description="How keys name the heights of one clip, made by the platform from one upload: "

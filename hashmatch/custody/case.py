@@ -27,6 +27,7 @@ from sqlalchemy.orm import Session
 
 from hashmatch.clips.store import ObjectChanged, ObjectNotFound, Store
 from hashmatch.custody import marker, outbox, record, requests
+from hashmatch.custody.absence import check_absence
 from hashmatch.custody.agestream import Measure
 from hashmatch.custody.endings import end_acts
 from hashmatch.custody.manifest import manifest
@@ -118,9 +119,11 @@ class Custody:
         try:
             chunks = self.clips.read(case.clip_key, case.etag)
             receipt = self.vault.seal(case.vault_key, chunks, case.case_key, sha256=case.sha256)
-        except (ObjectNotFound, ObjectChanged) as error:
-            gone = "gone" if isinstance(error, ObjectNotFound) else "replaced"
-            self._seal_missed(case, gone)
+        except ObjectNotFound:
+            check_absence(self.db, self.clips)
+            self._seal_missed(case, "gone")
+        except ObjectChanged:
+            self._seal_missed(case, "replaced")
         except ContentDiffers as error:
             # One bad read looks the same; only when it stays so is the clip another one.
             if last:
@@ -292,6 +295,7 @@ class Custody:
                 body["alike"] = deletion.alike
                 problem = _ALIKE.format(deletion.alike)
         except ObjectNotFound:
+            check_absence(self.db, self.clips)
             body["original"] = "gone"
         except ObjectChanged:
             # The platform put another version there. It is not this case's: the next listing shows
@@ -315,6 +319,7 @@ class Custody:
         try:
             return self.clips.head(case.clip_key).etag == case.etag
         except ObjectNotFound:
+            check_absence(self.db, self.clips)
             return False
 
     def _load(self, case_id: str) -> Case:

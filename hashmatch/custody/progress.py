@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from hashmatch.clips.store import ObjectDenied, VersionsRemain
+from hashmatch.custody.absence import StorageEmpty
 from hashmatch.custody.record import State
 from hashmatch.custody.vault import VaultFailed
 from hashmatch.errors import CustodyError, HashmatchError, StorageError
@@ -43,6 +44,7 @@ def in_words(error: HashmatchError) -> str:
     if isinstance(error, VersionsRemain):
         said = {**error.details, "key": "the original", "url": "clip storage"}
         return f"{VersionsRemain(**said).message} {error.remedy}"
-    if isinstance(error, StorageError) and not isinstance(error, VaultFailed | SealedCopyLost):
+    named = VaultFailed | SealedCopyLost | StorageEmpty
+    if isinstance(error, StorageError) and not isinstance(error, named):
         return f"clip storage failed ({type(error).__name__})"
     return error.message

@@ -25,13 +25,18 @@ UNSHARDED = -1  # the shard of renditions, until all of them are listed
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """When a clip whose trouble may pass is looked at again: after wait·2ⁿ, at most `attempts` looks."""
+    """When a clip whose trouble may pass is looked at again: after wait·2ⁿ, at most `attempts` looks.
+
+    What this host had no room for was not looked at: every run tries it.
+    """
 
     attempts: int
     wait: timedelta
 
     def next(self, looks: int, reason: Reason | None, now: datetime) -> datetime | None:
         """looks: how often this version was looked at, this time included."""
+        if reason is Reason.SPOOL_FULL:
+            return now
         if reason is None or not reason.retryable or looks >= self.attempts:
             return None
         doubled: timedelta = self.wait * 2 ** min(looks - 1, 20)
@@ -321,6 +326,19 @@ def scanned_clips(session: Session) -> int:
 def seen_by_rendition(session: Session, run_id: str) -> int:
     """How many clips of a run were not decoded, because another rendition of theirs was."""
     return count(session, run_id, WorkRow.seen_by.is_not(None))
+
+
+def waiting(session: Session, keys: Collection[str], now: datetime) -> list[int]:
+    """Which of these clips wait for another look whose time has not come. Returns ids."""
+    later = (ClipRow.key.in_(keys), ClipRow.scanned_etag == ClipRow.etag, ClipRow.retry_at > now)
+    return list(session.scalars(select(ClipRow.id).where(*later)))
+
+
+def passed_over(session: Session, run_id: str, waiting: Collection[int]) -> int:
+    """How many of these clips the run does not take, for a rendition's sake for one."""
+    retried = select(WorkRow.clip_id).join(ClipRow, WorkRow.clip_id == ClipRow.id)
+    taken = retried.where(WorkRow.run_id == run_id, ClipRow.retry_at.is_not(None))
+    return len(set(waiting).difference(session.scalars(taken)))
 
 
 def behind(session: Session, list_set: str) -> int:

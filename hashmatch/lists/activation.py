@@ -1,16 +1,18 @@
 """Activation: which version of a list acts, and what a match on it does.
 
     activate(db, "c3p", 7, by="alice", at=now, trial=trial, max_shrink=0.2)
-    rollback(db, "c3p", by="alice", at=now)
+    rollback(db, "c3p", by="alice", at=now, trial=trial)
+    set_policy(db, "c3p", by="alice", at=now, trial=trial, near=31, action=Action.QUARANTINE)
 
-Every change is one transaction with its leaf of the audit log.
+Whatever makes a list act, or act more strictly, is tried on what is stored before. Every change is one
+transaction with its leaf of the audit log.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Protocol
 
 from sqlalchemy.orm import Session
 
@@ -20,11 +22,19 @@ from hashmatch.db.schema import ListRow, ListVersionRow
 from hashmatch.db.session import Database
 from hashmatch.errors import ListError
 from hashmatch.lists import trust
+from hashmatch.lists.active import Policy
 from hashmatch.lists.catalog import get_list, get_version
 from hashmatch.lists.trust import TrialResult
 from hashmatch.model import Action, Json, Orientations
 
-Trial = Callable[[str, int], TrialResult]
+# How much a list does with what it matches.
+_STRICTNESS = {Action.LOG: 0, Action.REVIEW: 1, Action.QUARANTINE: 2}
+
+
+class Trial(Protocol):
+    """What a version would match of what is stored; policy: in place of its list's."""
+
+    def __call__(self, name: str, version: int, policy: Policy | None = None, /) -> TrialResult: ...
 
 
 class NotActive(ListError):
@@ -39,8 +49,18 @@ class NothingBefore(ListError):
 
 
 @dataclass(frozen=True)
+class Acting:
+    """How a list acts. trial: None where it acts no more strictly than before."""
+
+    action: Action
+    distance: int | None
+    orientations: Orientations
+    trial: TrialResult | None
+
+
+@dataclass(frozen=True)
 class Change:
-    """A list before and after. trial: of a version that was activated, None otherwise."""
+    """A list before and after. trial: of a version that acts now, None otherwise."""
 
     name: str
     version: int | None
@@ -93,8 +113,7 @@ def activate(
             "sha256": new.sha256,
             "entries": new.entries,
             "accept_shrink": accept_shrink,
-            "trial": {"clips": result.clips, "matched": result.matched},
-            "accept_trial": accept_trial,
+            **as_told(result, accept_trial),
             "by": commit_person(session, by),
         }
         append(session, "list-activate", body, at)
@@ -117,24 +136,48 @@ def deactivate(db: Database, name: str, *, by: str, at: datetime) -> Change:
         return Change(name, None, row.previous_version)
 
 
-def rollback(db: Database, name: str, *, by: str, at: datetime) -> Change:
-    """Back to the version that acted before; a second time undoes it. Raises NothingBefore."""
-    with db.write() as session:
-        row = get_list(session, name, lock=True)
-        back = row.previous_version
+def rollback(
+    db: Database,
+    name: str,
+    *,
+    by: str,
+    at: datetime,
+    trial: Trial,
+    max_trial: float = 1,
+    accept_trial: bool = False,
+) -> Change:
+    """Back to the version that acted before; a second time undoes it.
+
+    A version that matches no more than the one that acts now goes back whatever it matches: that is
+    what a rollback is for. Raises NothingBefore, TrialTooWide.
+    """
+    while True:
+        with db.read() as session:
+            row = get_list(session, name)
+            back, acting = row.previous_version, row.active_version
         if back is None:
             raise NothingBefore(name=name)
-        row.previous_version, row.active_version = row.active_version, back
-        new = get_version(session, name, back)
-        body: dict[str, Json] = {
-            "list": name,
-            "version": back,
-            "previous": row.previous_version,
-            "sha256": new.sha256,
-            "by": commit_person(session, by),
-        }
-        append(session, "list-rollback", body, at)
-        return Change(name, back, row.previous_version, new.entries)
+        result = trial(name, back)
+        if not accept_trial and trust.is_too_wide(result, max_trial):
+            before = 0 if acting is None else trial(name, acting).matched
+            if result.matched > before:
+                trust.check_trial(name, back, result, max_trial)
+        with db.write() as session:
+            row = get_list(session, name, lock=True)
+            if (row.previous_version, row.active_version) != (back, acting):
+                continue  # changed while it was tried
+            row.previous_version, row.active_version = acting, back
+            new = get_version(session, name, back)
+            body: dict[str, Json] = {
+                "list": name,
+                "version": back,
+                "previous": row.previous_version,
+                "sha256": new.sha256,
+                **as_told(result, accept_trial),
+                "by": commit_person(session, by),
+            }
+            append(session, "list-rollback", body, at)
+            return Change(name, back, row.previous_version, new.entries, trial=result)
 
 
 def set_policy(
@@ -143,33 +186,101 @@ def set_policy(
     *,
     by: str,
     at: datetime,
+    trial: Trial,
+    near: int,
     action: Action | None = None,
     distance: int | None = None,
     default_distance: bool = False,
     orientations: Orientations | None = None,
-) -> ListRow:
+    max_trial: float = 1,
+    accept_trial: bool = False,
+) -> Acting:
     """What a match does, the bits that a PDQ hash may differ by, and in which orientations clips are
     compared; None leaves it as it is.
 
-    default_distance: match.distance again, whatever it is.
+    near: match.distance, of a list that has none of its own; default_distance: have it again,
+    whatever it is. Where the active version would act more strictly it is tried like that first;
+    raises TrialTooWide then, and nothing has changed.
     """
-    with db.write() as session:
-        row = get_list(session, name, lock=True)
-        if action is not None:
-            row.action = action.value
-        if distance is not None or default_distance:
-            row.distance = distance
-        if orientations is not None:
-            row.orientations = orientations.value
-        body: dict[str, Json] = {
-            "list": name,
-            "action": row.action,
-            "distance": row.distance,
-            "orientations": row.orientations,
-            "by": commit_person(session, by),
-        }
-        append(session, "list-set", body, at)
-        return row
+    while True:
+        with db.read() as session:
+            row = get_list(session, name)
+            version, before = row.active_version, _acting(row)
+        after = Acting(
+            action or before.action,
+            distance if distance is not None or default_distance else before.distance,
+            orientations or before.orientations,
+            None,
+        )
+        result = None
+        if version is not None and _is_stricter(after, before, near):
+            result = trial(name, version, Policy(after.distance, after.orientations))
+            if not accept_trial:
+                trust.check_trial(name, version, result, max_trial)
+        with db.write() as session:
+            row = get_list(session, name, lock=True)
+            if (row.active_version, _acting(row)) != (version, before):
+                continue  # changed while it was tried
+            row.action, row.distance = after.action.value, after.distance
+            row.orientations = after.orientations.value
+            body: dict[str, Json] = {
+                "list": name,
+                "action": row.action,
+                "distance": row.distance,
+                "orientations": row.orientations,
+                **as_told(result, accept_trial),
+                "by": commit_person(session, by),
+            }
+            append(session, "list-set", body, at)
+            return replace(after, trial=result)
+
+
+def try_again(
+    db: Database,
+    name: str,
+    *,
+    trial: Trial,
+    max_trial: float,
+    accept_trial: bool,
+    enabled: str | None = None,
+) -> TrialResult | None:
+    """Try the active version before an entry of it acts again; None if no version is active.
+
+    enabled: an entry that is disabled now. Raises TrialTooWide.
+    """
+    with db.read() as session:
+        row = get_list(session, name)
+        version, acting = row.active_version, _acting(row)
+    if version is None:
+        return None
+    entries = frozenset() if enabled is None else frozenset({enabled})
+    result = trial(name, version, Policy(acting.distance, acting.orientations, entries))
+    if not accept_trial:
+        trust.check_trial(name, version, result, max_trial)
+    return result
+
+
+def _acting(row: ListRow) -> Acting:
+    return Acting(Action(row.action), row.distance, Orientations(row.orientations), None)
+
+
+def _is_stricter(after: Acting, before: Acting, near: int) -> bool:
+    def bits(one: Acting) -> int:
+        return near if one.distance is None else one.distance
+
+    return (
+        _STRICTNESS[after.action] > _STRICTNESS[before.action]
+        or bits(after) > bits(before)
+        or (after.orientations is Orientations.ALL and before.orientations is not Orientations.ALL)
+    )
+
+
+def as_told(result: TrialResult | None, accepted: bool) -> dict[str, Json]:
+    """A trial as leaves tell it; nothing where there was none."""
+    if result is None:
+        return {}
+    trial: dict[str, Json] = {"clips": result.clips, "matched": result.matched}
+    return {"trial": trial, "accept_trial": accepted}
 
 
 def _check_version(

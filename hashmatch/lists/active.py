@@ -16,7 +16,7 @@ import json
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from sqlalchemy import Row, select
@@ -121,10 +121,33 @@ def origin(version: ListVersionRow) -> str:
     return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
 
 
-def trial_list(session: Session, name: str, version: int) -> ActiveList:
-    """A version as if it were the active one of its list. Raises ListUnknown, VersionUnknown."""
+class Policy(NamedTuple):
+    """How a list would act. distance: None for the configured one; enabled: entries that would act
+    although they are disabled now.
+    """
+
+    distance: int | None
+    orientations: Orientations
+    enabled: frozenset[str] = frozenset()
+
+
+def trial_list(
+    session: Session, name: str, version: int, policy: Policy | None = None
+) -> ActiveList:
+    """A version as if it were the active one of its list. policy: in place of the list's.
+
+    Raises ListUnknown, VersionUnknown.
+    """
     row, tried = get_list(session, name), get_version(session, name, version)
-    return active_list(session, _acting(session, row, tried))
+    acting = _acting(session, row, tried)
+    if policy is not None:
+        acting = replace(
+            acting,
+            distance=policy.distance,
+            orientations=policy.orientations,
+            disabled=tuple(one for one in acting.disabled if one not in policy.enabled),
+        )
+    return active_list(session, acting)
 
 
 def _acting(session: Session, row: ListRow, version: ListVersionRow) -> ActiveVersion:

@@ -8,6 +8,7 @@ They stay disabled in every version of their list until `enable`.
 from __future__ import annotations
 
 from datetime import datetime
+from typing import NamedTuple
 
 from sqlalchemy import exists, select
 from sqlalchemy.orm import Session
@@ -19,8 +20,10 @@ from hashmatch.audit.typed import problem_with, said_back
 from hashmatch.db.schema import DisabledEntryRow, EntryRow, ListVersionRow
 from hashmatch.db.session import Database
 from hashmatch.errors import ListError
+from hashmatch.lists.activation import Trial, as_told, try_again
 from hashmatch.lists.catalog import get_list
 from hashmatch.lists.entries import safe_id
+from hashmatch.lists.trust import TrialResult
 from hashmatch.model import Json
 
 
@@ -75,17 +78,53 @@ def disable(
         return kept
 
 
-def enable(db: Database, names: KeyedNames, name: str, entry: str, *, by: str, at: datetime) -> str:
-    """Lets a disabled entry act again. Raises NotDisabled."""
+class Enabled(NamedTuple):
+    """The name that an entry is kept under; its list's trial, None if no version is active."""
+
+    entry: str
+    trial: TrialResult | None
+
+
+def enable(
+    db: Database,
+    names: KeyedNames,
+    name: str,
+    entry: str,
+    *,
+    by: str,
+    at: datetime,
+    trial: Trial,
+    max_trial: float = 1,
+    accept_trial: bool = False,
+) -> Enabled:
+    """Lets a disabled entry act again, after its list was tried with it.
+
+    Raises NotDisabled, TrialTooWide.
+    """
+    with db.read() as session:
+        get_list(session, name)
+        kept = _disabled(session, names, name, entry).entry_id
+    result = try_again(
+        db, name, trial=trial, max_trial=max_trial, accept_trial=accept_trial, enabled=kept
+    )
     with db.write() as session:
         get_list(session, name, lock=True)
-        for kept in (entry, safe_id(entry, names)):
-            row = session.get(DisabledEntryRow, (name, kept))
-            if row is not None:
-                session.delete(row)
-                who = commit_person(session, by)
-                append(session, "entry-enable", {"list": name, "entry": kept, "by": who}, at)
-                return kept
+        session.delete(_disabled(session, names, name, entry))
+        body: dict[str, Json] = {
+            "list": name,
+            "entry": kept,
+            **as_told(result, accept_trial),
+            "by": commit_person(session, by),
+        }
+        append(session, "entry-enable", body, at)
+    return Enabled(kept, result)
+
+
+def _disabled(session: Session, names: KeyedNames, name: str, entry: str) -> DisabledEntryRow:
+    for kept in (entry, safe_id(entry, names)):
+        row = session.get(DisabledEntryRow, (name, kept))
+        if row is not None:
+            return row
     raise NotDisabled(name=name, entry=said_back(entry))
 
 

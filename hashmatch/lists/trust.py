@@ -79,9 +79,9 @@ class ListShrank(ListError):
 class TrialTooWide(ListError):
     """{name}: version {version} would match {matched} of {clips} stored clips.
 
-    That is more than match.breaker_share allows one entry. Compare it with the version before
-    (`hashmatch lists diff {name}`) and ask the partner; to activate it nevertheless, use
-    --accept-trial.
+    That is more than match.breaker_share allows one entry, and nothing was changed. Compare it with
+    the version before (`hashmatch lists diff {name}`) and ask the partner; to have it act like this
+    nevertheless, use --accept-trial.
     """
 
     exit_code = 34
@@ -130,10 +130,14 @@ class Tally:
 
 @dataclass(frozen=True)
 class TrialResult:
-    """What a version would match of what is already stored. clips: how many it was tried on."""
+    """What a version would match of what is already stored, whatever its list's action.
+
+    clips: how many it was tried on; near: clips beside those matched that it would send to review.
+    """
 
     clips: int
     matched: int
+    near: int = 0
 
 
 def check_digest(name: str, expected: str | None, found: str) -> None:
@@ -157,8 +161,12 @@ def check_shrink(name: str, old: int, new: int, limit: float) -> None:
         raise ListShrank(name=name, old=old, new=new)
 
 
+def is_too_wide(result: TrialResult, share: float) -> bool:
+    return result.clips >= TRIAL_SAMPLE and result.matched > share * result.clips
+
+
 def check_trial(name: str, version: int, result: TrialResult, share: float) -> None:
-    if result.clips >= TRIAL_SAMPLE and result.matched > share * result.clips:
+    if is_too_wide(result, share):
         raise TrialTooWide(name=name, version=version, clips=result.clips, matched=result.matched)
 
 

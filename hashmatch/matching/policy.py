@@ -79,14 +79,17 @@ def decide(
 
 
 def conclusive(match: Match, rules: Rules) -> bool:
-    """This match alone makes a clip `matched`: the whole file, a copy, or enough of its frames.
+    """This match alone makes a clip `matched`."""
+    return match.action is Action.QUARANTINE and sure(match, rules)
+
+
+def sure(match: Match, rules: Rules) -> bool:
+    """This match needs no second look, whatever its list does: the whole file, a copy, or enough frames.
 
     The same room at another moment shares still frames with a longer listed video. So where the order
     of what moves can tell, it has to show that the clip is a copy. Frames alone decide for images
     and brief videos, and for longer ones in which nothing moves and that are covered by half.
     """
-    if match.action is not Action.QUARANTINE:
-        return False
     if match.kind is MatchKind.FILE:
         return True
     if match.copy is not None and match.copy >= rules.copy_score:

@@ -11,20 +11,26 @@ from typing import Any
 
 from hashmatch.audit.keys import load_id_key, load_signer
 from hashmatch.audit.signing import Signer
+from hashmatch.clips.discover import Discovery
 from hashmatch.clips.opening import open_store
 from hashmatch.config import Settings
 from hashmatch.custody import marker
 from hashmatch.custody.platform import open_platform
 from hashmatch.custody.requests import Terms
 from hashmatch.custody.vault import open_vault
+from hashmatch.db.listings import expected, missing_last
 from hashmatch.db.session import Database
 from hashmatch.errors import CanaryFailed, HashmatchError
 from hashmatch.hashing import selftest
 from hashmatch.pipeline import canary, crosscheck
+from hashmatch.pipeline.collapse import ListingCollapsed, least
 from hashmatch.pipeline.fingerprint import Fingerprinter
 from hashmatch.pipeline.job import now
 from hashmatch.pipeline.listsets import compile_lists
 from hashmatch.pipeline.worker import open_scanner
+
+# Clips that the doctor lists at most: ten requests to S3.
+MOST_LISTED = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,9 +96,22 @@ class _Patient:
         return f"{db.url} has this version's tables"
 
     def clips(self) -> str:
-        store = open_store(self._settings.clips, self._settings.home)
-        first = list(islice(store.list(), 1))
-        return f"{store.url} answers" + ("" if first else ", and holds nothing")
+        settings = self._settings
+        store = open_store(settings.clips, settings.home)
+        listing = Discovery(store, settings.clips, settings.home)
+        known = missing = 0
+        if self.db is not None:
+            with self.db.read() as session:
+                known = expected(session)
+                missing = missing_last(session)
+        needed = least(known, settings.clips)
+        enough = min(needed, MOST_LISTED)
+        listed = sum(1 for _ in islice(listing, max(1, enough)))
+        if listed < enough:
+            raise ListingCollapsed(url=store.url, listed=listed, expected=known)
+        if missing and needed > MOST_LISTED:  # more than is listed here: the last scan has told
+            raise ListingCollapsed(url=store.url, listed=known - missing, expected=known)
+        return f"{store.url} answers" + ("" if listed else ", and lists no clip")
 
     def vault(self) -> str:
         vault = open_vault(self._settings)

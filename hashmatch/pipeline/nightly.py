@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
+from dataclasses import replace
 
 from hashmatch.audit.names import KeyedNames
 from hashmatch.config import Settings
@@ -11,11 +13,13 @@ from hashmatch.errors import AlreadyRunning, DatabaseError, HashmatchError
 from hashmatch.lists.active import active_versions
 from hashmatch.pipeline.job import now, open_job
 from hashmatch.pipeline.plan import Selection
-from hashmatch.pipeline.run import run
+from hashmatch.pipeline.run import amend, run
 from hashmatch.pipeline.stop import Stop
 from hashmatch.pipeline.turns import Progress
 from hashmatch.report import metrics
 from hashmatch.report.summary import RunSummary
+
+logger = logging.getLogger(__name__)
 
 
 def nightly(
@@ -33,21 +37,34 @@ def nightly(
     except AlreadyRunning:
         raise  # the metrics are the other run's
     except HashmatchError as error:
-        _write_metrics(settings, db, None, error.exit_code)
+        _write_metrics(settings, db, selection, None, error.exit_code)
         raise
-    _write_metrics(settings, db, summary, summary.exit_code)
+    problem = _write_metrics(settings, db, selection, summary, summary.exit_code)
+    if problem is None:
+        return summary
+    summary = replace(summary, alarms=(*summary.alarms, problem), metrics_failed=True)
+    amend(db, summary)
     return summary
 
 
 def _write_metrics(
-    settings: Settings, db: Database, summary: RunSummary | None, exit_code: int
-) -> None:
+    settings: Settings, db: Database, selection: Selection, summary: RunSummary | None, code: int
+) -> str | None:
+    """Returns the alarm to raise where they could not be written."""
     if settings.report.metrics is None:
-        return
+        return None
     try:
         with db.read() as session:
             imported = {v.name: v.imported_at for v in active_versions(session)}
     except DatabaseError:
         imported = {}
-    path = settings.path(settings.report.metrics)
-    metrics.write(path, summary=summary, exit_code=exit_code, list_imported=imported, now=now())
+    path, kind = settings.path(settings.report.metrics), selection.metrics_kind
+    try:
+        metrics.write(
+            path, kind=kind, summary=summary, exit_code=code, list_imported=imported, now=now()
+        )
+    except OSError as error:
+        problem = f"report.metrics: {path} cannot be written: {error.strerror}"
+        logger.error("%s", problem)
+        return problem
+    return None

@@ -15,9 +15,20 @@ from hashmatch.clips.store import ObjectInfo
 from hashmatch.db import ledger, renditions
 from hashmatch.db.schema import RunRow
 from hashmatch.db.session import Database
+from hashmatch.errors import HashmatchError
 from hashmatch.model import Clip, Orientations
 
 PAGE = 500
+
+
+class NothingFits(HashmatchError):
+    """Clip storage lists no clip {prefix!r}, or that begins like it, that the settings include.
+
+    Keys start from clips.url and have no slash in front; clips.include and clips.exclude may leave
+    them out.
+    """
+
+    exit_code = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +50,11 @@ class Selection:
     @property
     def kind(self) -> str:
         return "rescan" if self.force else "scan"
+
+    @property
+    def metrics_kind(self) -> str:
+        """As metrics call the run: scan is the nightly job, and nothing else is."""
+        return "stored" if self.stored else self.kind
 
     def takes(self, clip: Clip) -> bool:
         if self.clip is not None and clip.key != self.clip:
@@ -63,15 +79,17 @@ class Selection:
 class Plan:
     """How many clips were listed, and how many of them have an outcome already.
 
-    siblings: planned renditions beyond the first of each clip; oversized: clips whose keys fit the
-    pattern of renditions in groups too large to be that; misnamed: those which the listing names by another
-    ETag than reading does.
+    siblings: planned renditions beyond the first of each clip; waiting: clips that have no whole look
+    yet, and whose time for another has not come; oversized: clips whose keys fit the pattern of
+    renditions in groups too large to be that; misnamed: those which the listing names by another ETag
+    than reading does.
     """
 
     listed: int
     unchanged: int
     siblings: int = 0
     oversized: int = 0
+    waiting: int = 0
     misnamed: int = 0
 
     @property
@@ -99,6 +117,7 @@ def plan_listing(
     head: asks storage for one clip, where the listing may name another ETag than reading gives.
     """
     listed = planned = misnamed = 0
+    waiting: list[int] = []
     clips = (clip for clip in listing if selection.takes(clip) or clip.rendition)
     while page := list(islice(clips, PAGE)):
         beside = {clip.key for clip in page if not selection.takes(clip)}
@@ -108,26 +127,31 @@ def plan_listing(
             known = {key: Known(*version) for key, version in versions.items()}
             page, count = as_read(page, known, head)
             misnamed += count
+        now = clock()
         with db.write() as session:
             planned += ledger.take_listing(
                 session,
                 run_id,
                 page,
-                now=clock(),
+                now=now,
                 shard_size=shard_size,
                 planned=planned,
                 force=selection.force,
                 beside=beside,
             )
+            if not selection.force:
+                keys = [clip.key for clip in page if clip.key not in beside]
+                waiting += ledger.waiting(session, keys, now)
         listed += len(page) - len(beside)
     with db.write() as session:
         found = renditions.gather_renditions(
             session, run_id, shard_size=shard_size, planned=planned
         )
+        later = ledger.passed_over(session, run_id, waiting) if waiting else 0
     planned += found.added
     if selection.force:
         listed += found.added  # all that were asked for were planned, so these were not
-    return Plan(listed, listed - planned, found.siblings, found.oversized, misnamed)
+    return Plan(listed, listed - planned, found.siblings, found.oversized, later, misnamed)
 
 
 def plan_stored(session: Session, run_id: str, list_set: str) -> Plan:

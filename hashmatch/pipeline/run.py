@@ -28,21 +28,23 @@ from hashmatch.clips.discover import Discovery
 from hashmatch.custody import marker, record
 from hashmatch.custody.host import host_id
 from hashmatch.custody.vault import VaultFailed
-from hashmatch.db import ledger, renditions
+from hashmatch.db import ledger, listings, renditions
 from hashmatch.db.ledger import Retry
 from hashmatch.db.schema import RunRow
+from hashmatch.db.session import Database
 from hashmatch.errors import CanaryFailed, HashmatchError, RunBroken
 from hashmatch.hashing.recipes import recipe
 from hashmatch.matching.listset import ListSet
 from hashmatch.matching.policy import Breaker
-from hashmatch.model import Json, Outcome
+from hashmatch.model import Json, Outcome, Reason
 from hashmatch.pipeline import canary, settings_record, shards
+from hashmatch.pipeline.collapse import ListingCollapsed, least
 from hashmatch.pipeline.engine import Engine
 from hashmatch.pipeline.job import Job, now
 from hashmatch.pipeline.judging import rules
 from hashmatch.pipeline.listsets import compile_lists
 from hashmatch.pipeline.liststate import ListState, fresh_lists
-from hashmatch.pipeline.plan import Plan, Selection, plan_listing, plan_stored
+from hashmatch.pipeline.plan import NothingFits, Plan, Selection, plan_listing, plan_stored
 from hashmatch.pipeline.record import Recorder
 from hashmatch.pipeline.retro import Retro
 from hashmatch.pipeline.stop import Stop
@@ -95,6 +97,7 @@ class _Run:
         self.excluded = 0
         self.incomplete = False
         self.vault_away = False
+        self.missing = 0
 
     def execute(self, watch: Callable[[Progress], None]) -> RunSummary:
         self._begin()
@@ -180,6 +183,8 @@ class _Run:
         listing = Discovery(
             job.clips, job.settings.clips, job.settings.home, self.selection.listing_prefix
         )
+        with job.db.read() as session:
+            expected = listings.expected(session)
         plan = plan_listing(
             job.db,
             self.id,
@@ -190,6 +195,10 @@ class _Run:
             head=job.clips.head,
         )
         self.excluded, self.incomplete = listing.excluded, listing.incomplete
+        if self.selection.listing_prefix and not plan.listed and self.selection.since is None:
+            raise NothingFits(prefix=self.selection.listing_prefix)
+        if not self.selection.listing_prefix:
+            self._hold_to(expected, listing.listed)
         if plan.oversized:
             listing.problems.append(
                 f"{plan.oversized} clips fit clips.renditions in groups of more than "
@@ -206,6 +215,15 @@ class _Run:
             logger.error("%s: hashmatch runs show %s", what, self.id, extra={"run": self.id})
         self.alarms += listing.problems
         return plan
+
+    def _hold_to(self, expected: int, listed: int) -> None:
+        if listed >= least(expected, self.job.settings.clips):
+            return
+        self.missing = expected - listed
+        error = ListingCollapsed(url=self.job.clips.url, listed=listed, expected=expected)
+        self.alarms.append(f"{error.message} {error.remedy}")
+        about = {"run": self.id, "listed": listed, "expected": expected}
+        logger.error("%s clips listed, %s expected", listed, expected, extra=about)
 
     def _plan_stored(self) -> Plan:
         """Take the clips to which something in the lists is new; to the others nothing happens."""
@@ -282,6 +300,9 @@ class _Run:
             outcomes = ledger.outcomes(session, self.id)
             if self.selection.stored:
                 left = plan.planned - sum(outcomes.values())
+            unscannable = ledger.unscannable_by_reason(session, self.id)
+            if full := unscannable.get(Reason.SPOOL_FULL, 0):
+                self._alarm_spool(full)
             summary = RunSummary(
                 run=self.id,
                 listed=plan.listed - left,
@@ -296,12 +317,14 @@ class _Run:
                 excluded=self.excluded,
                 incomplete=self.incomplete,
                 vault_away=self.vault_away,
+                missing=self.missing,
+                waiting=plan.waiting,
                 custody_open=len(record.unfinished(session)),
                 reviews_open=reviews_open,
                 oldest_review_seconds=(now() - oldest).total_seconds() if oldest else 0.0,
                 behind=ledger.behind(session, self.state.id),
                 seen_by_rendition=ledger.seen_by_rendition(session, self.id),
-                unscannable=ledger.unscannable_by_reason(session, self.id),
+                unscannable=unscannable,
                 alarms=tuple(self.alarms),
             )
             if not summary.adds_up or left < 0 or (left and not self.stop):
@@ -314,6 +337,11 @@ class _Run:
             row.quarantined, row.summary = summary.quarantined, summary.as_json()
         logger.info("run %s %s", self.id, row.status, extra={"run": self.id})
         return summary
+
+    def _alarm_spool(self, clips: int) -> None:
+        text = f"the disk of run.state is full: {clips} clips were not looked at; free some space"
+        logger.error("%s", text, extra={"run": self.id})
+        self.alarms.append(text)
 
     def _attest(self, summary: RunSummary) -> RunSummary:
         """Sign what was counted and hand it to the anchors. What the run did stands in any case.
@@ -338,10 +366,7 @@ class _Run:
         return problems
 
     def _amend(self, summary: dict[str, Any], exit_code: int) -> None:
-        """What came of a run after its last leaf."""
-        with self.job.db.write() as session:
-            row = session.get_one(RunRow, self.id)
-            row.summary, row.exit_code = summary, exit_code
+        _amend(self.job.db, self.id, summary, exit_code)
 
     def _fail(self, error: HashmatchError) -> None:
         body: dict[str, Json] = {
@@ -366,6 +391,17 @@ class _Run:
             self._amend({"error": error.message, "alarms": alarms}, error.exit_code)
 
 
+def amend(db: Database, summary: RunSummary) -> None:
+    """Put on the run's record what came of it after its end. In no leaf."""
+    _amend(db, summary.run, summary.as_json(), summary.exit_code)
+
+
+def _amend(db: Database, run_id: str, summary: dict[str, Any], exit_code: int) -> None:
+    with db.write() as session:
+        row = session.get_one(RunRow, run_id)
+        row.summary, row.exit_code = summary, exit_code
+
+
 def _finished(summary: RunSummary) -> dict[str, Json]:
     return {
         "run": summary.run,
@@ -387,7 +423,10 @@ def _close_interrupted(job: Job) -> None:
             left = shards.drop_unfinished(session, row.id, now())
             row.status, row.ended_at = "interrupted", now()
             log.append(session, "run-interrupted", {"run": row.id, "left": left}, now())
-            logger.warning("run %s was interrupted; its clips are taken up again", row.id)
+            again = (
+                "its clips are due again" if row.kind == "scan" else "start it again for the rest"
+            )
+            logger.warning("run %s was interrupted; %s", row.id, again)
 
 
 def _find_vault(job: Job) -> Iterator[str]:

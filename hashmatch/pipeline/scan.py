@@ -14,7 +14,7 @@ import time
 from dataclasses import dataclass, replace
 
 from hashmatch.clips.ranges import open_ranges
-from hashmatch.clips.spool import ClipTooLarge, Spooled, fetch
+from hashmatch.clips.spool import ClipTooLarge, Spooled, SpoolFull, fetch
 from hashmatch.clips.store import ObjectChanged, ObjectDenied, ObjectNotFound, Store
 from hashmatch.config import Settings
 from hashmatch.errors import HashmatchError, StorageError
@@ -183,6 +183,8 @@ def _why(error: StorageError) -> Reason:
     match error:
         case ClipTooLarge():
             return Reason.TOO_LARGE
+        case SpoolFull():
+            return Reason.SPOOL_FULL
         case ObjectNotFound():
             return Reason.VANISHED
         case ObjectChanged():

@@ -19,6 +19,7 @@ class Stop:
     def __init__(self, until: datetime | None = None) -> None:
         self._until = until
         self._asked = False
+        self.interrupted = False  # by Ctrl-C
         self._before: dict[int, object] = {}
 
     def __bool__(self) -> bool:
@@ -30,6 +31,7 @@ class Stop:
         if self._asked and number == signal.SIGINT:
             raise KeyboardInterrupt
         self._asked = True
+        self.interrupted = self.interrupted or number == signal.SIGINT
 
     def __enter__(self) -> Self:
         for number in (signal.SIGINT, signal.SIGTERM):

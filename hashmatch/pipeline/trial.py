@@ -3,8 +3,9 @@
     result = trial(db, settings)("c3p", 2)
     result.matched, result.clips
 
-A version that would take a good share of all clips is more likely to be wrong than they are. Nothing is
-recorded of the clips, and no media is read.
+A version that would take a good share of all clips is more likely to be wrong than they are. It counts
+what would match whatever the list's action, so that the action may be changed on what it says. Nothing
+is recorded of the clips, and no media is read.
 """
 
 from __future__ import annotations
@@ -16,10 +17,10 @@ from hashmatch.db import fingerprints
 from hashmatch.db.archive import next_page
 from hashmatch.db.session import Database
 from hashmatch.lists.activation import Trial
-from hashmatch.lists.active import trial_list
+from hashmatch.lists.active import Policy, trial_list
 from hashmatch.lists.trust import TrialResult
 from hashmatch.matching.listset import ListSet
-from hashmatch.matching.policy import conclusive
+from hashmatch.matching.policy import sure
 from hashmatch.pipeline import canary
 from hashmatch.pipeline.judging import compare, rules
 from hashmatch.pipeline.sifting import Sifting
@@ -28,18 +29,19 @@ logger = logging.getLogger(__name__)
 
 
 def trial(db: Database, settings: Settings) -> Trial:
-    """What `activate` calls with a list's name and a version."""
+    """What `lists.activation` calls with a list's name, a version, and how it would act."""
 
-    def try_version(name: str, version: int) -> TrialResult:
+    def try_version(name: str, version: int, policy: Policy | None = None) -> TrialResult:
         with db.read() as session:
-            lists = ListSet.build([trial_list(session, name, version), canary.active_list()])
+            tried = trial_list(session, name, version, policy)
+            lists = ListSet.build([tried, canary.active_list()])
         sifting = Sifting(lists, settings)
-        clips = matched = last = 0
+        clips = matched = near = last = 0
         while True:
             with db.read() as session:
                 page = next_page(session, last, sifting.recipes, behind=None)
                 if not page:
-                    return TrialResult(clips, matched)
+                    return TrialResult(clips, matched, near)
                 last = page[-1].id
                 sifted = sifting.page(session, page)
                 for problem in sifted.damaged.values():
@@ -48,6 +50,9 @@ def trial(db: Database, settings: Settings) -> Trial:
                 for clip in sifted.hit:
                     stored = fingerprints.load(session, clip, sifting.recipes)
                     found = () if stored is None else compare(stored, lists, settings)
-                    matched += any(conclusive(m, rules(settings)) for m in found)
+                    ours = [match for match in found if match.list == name]
+                    sure_of_it = any(sure(match, rules(settings)) for match in ours)
+                    matched += sure_of_it
+                    near += bool(ours) and not sure_of_it
 
     return try_version

@@ -6,12 +6,14 @@ on is in docs/operations.md.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
 from prometheus_client import CollectorRegistry, Gauge, write_to_textfile
 from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.samples import Sample
 
 from hashmatch.report.summary import RunSummary
 
@@ -21,12 +23,18 @@ _LAST_SUCCESS = "hashmatch_last_success_timestamp_seconds"
 def write(
     path: Path,
     *,
+    kind: str,
     summary: RunSummary | None,
     exit_code: int,
     list_imported: Mapping[str, datetime],
     now: datetime,
 ) -> None:
-    """Write the state after a run, whole or not at all. summary: None if the run failed."""
+    """Write the state after a run, whole or not at all. summary: None if the run failed.
+
+    kind: of the run; what the file has of runs of other kinds stays. The last success is that of a
+    scan that saw its canary twice and a listing that had not collapsed. Raises OSError.
+    """
+    before = _before(path)
     registry = CollectorRegistry()
 
     def gauge(name: str, about: str, value: float, **labels: str) -> None:
@@ -35,11 +43,18 @@ def write(
         (gauges[name].labels(**labels) if labels else gauges[name]).set(value)
 
     gauges: dict[str, Gauge] = {}
-    success = now.timestamp() if summary is not None else last_success(path)
+
+    def of_run(name: str, about: str, value: float, **labels: str) -> None:
+        gauge(name, about, value, kind=kind, **labels)
+
+    good = kind == "scan" and summary is not None and not summary.missing
+    success = now.timestamp() if good else before.success
     if success is not None:
-        gauge(_LAST_SUCCESS, "End of the last run that saw its canary twice.", success)
-    gauge("hashmatch_last_run_timestamp_seconds", "End of the last run.", now.timestamp())
-    gauge("hashmatch_last_exit_code", "Exit code of the last run.", exit_code)
+        gauge(_LAST_SUCCESS, "End of the last scan that saw its canary twice.", success)
+    for sample in before.others(kind):
+        gauge(sample.name, before.about[sample.name], sample.value, **sample.labels)
+    of_run("hashmatch_last_run_timestamp_seconds", "End of the last run.", now.timestamp())
+    of_run("hashmatch_last_exit_code", "Exit code of the last run.", exit_code)
     for name, at in list_imported.items():
         age = (now - at).total_seconds()
         gauge(
@@ -47,19 +62,21 @@ def write(
         )
     if summary is not None:
         for outcome, count in summary.outcomes.items():
-            gauge("hashmatch_clips", "Clips of the last run.", count, outcome=outcome.value)
+            of_run("hashmatch_clips", "Clips of the last run.", count, outcome=outcome.value)
         for reason, count in summary.unscannable.items():
-            gauge("hashmatch_unscannable", "Unscannable clips by reason.", count, reason=reason)
+            of_run("hashmatch_unscannable", "Unscannable clips by reason.", count, reason=reason)
         scanned = sum(summary.outcomes.values())
         rate = scanned / summary.seconds if summary.seconds else 0.0
-        gauge("hashmatch_run_seconds", "Duration of the last run.", summary.seconds)
-        gauge("hashmatch_clips_per_second", "Throughput of the last run.", rate)
-        gauge("hashmatch_read_bytes", "Of clips, read from storage.", summary.bytes_read)
-        gauge(
+        of_run("hashmatch_run_seconds", "Duration of the last run.", summary.seconds)
+        of_run("hashmatch_clips_per_second", "Throughput of the last run.", rate)
+        of_run("hashmatch_read_bytes", "Of clips, read from storage.", summary.bytes_read)
+        of_run(
             "hashmatch_skipped_unchanged", "Clips that had an outcome.", summary.skipped_unchanged
         )
-        gauge("hashmatch_quarantined", "Clips taken into custody.", summary.quarantined)
-        gauge("hashmatch_backlog", "Listed clips the last run did not reach.", summary.left)
+        of_run("hashmatch_quarantined", "Clips taken into custody.", summary.quarantined)
+        of_run("hashmatch_backlog", "Listed clips the last run did not reach.", summary.left)
+        of_run("hashmatch_waiting", "Clips that wait for another look.", summary.waiting)
+        of_run("hashmatch_missing", "Clips that storage should have listed.", summary.missing)
         gauge("hashmatch_custody_open", "Cases whose custody is unfinished.", summary.custody_open)
         gauge("hashmatch_reviews_open", "Clips that wait for a person.", summary.reviews_open)
         gauge(
@@ -70,23 +87,34 @@ def write(
         gauge(
             "hashmatch_clips_behind_lists", "Clips not compared with these lists.", summary.behind
         )
-        gauge(
+        of_run(
             "hashmatch_seen_by_rendition",
             "Clips of which another rendition was decoded.",
             summary.seen_by_rendition,
         )
-        gauge("hashmatch_alarms", "Alarms of the last run.", len(summary.alarms))
+        of_run("hashmatch_alarms", "Alarms of the last run.", len(summary.alarms))
     path.parent.mkdir(parents=True, exist_ok=True)
     write_to_textfile(str(path), registry)
 
 
-def last_success(path: Path) -> float | None:
-    """What the textfile of an earlier run says, so that a failed run does not erase it."""
+@dataclass(frozen=True, slots=True)
+class _Before:
+    """What the textfile of an earlier run says, so that another kind of run does not erase it."""
+
+    success: float | None = None
+    samples: tuple[Sample, ...] = ()
+    about: Mapping[str, str] = field(default_factory=dict)
+
+    def others(self, kind: str) -> Iterator[Sample]:
+        return (one for one in self.samples if one.labels.get("kind", kind) != kind)
+
+
+def _before(path: Path) -> _Before:
+    """A file that is damaged says nothing. Raises OSError."""
     try:
-        text = path.read_text("utf-8")
-    except FileNotFoundError:
-        return None
-    for family in text_string_to_metric_families(text):
-        if family.name == _LAST_SUCCESS:
-            return float(family.samples[0].value)
-    return None
+        families = list(text_string_to_metric_families(path.read_text("utf-8")))
+    except (FileNotFoundError, ValueError):
+        return _Before()
+    samples = tuple(sample for family in families for sample in family.samples)
+    success = next((one.value for one in samples if one.name == _LAST_SUCCESS), None)
+    return _Before(success, samples, {one.name: one.documentation for one in families})

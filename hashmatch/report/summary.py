@@ -15,8 +15,10 @@ class RunSummary:
     """listed = the outcomes' sum + skipped_unchanged. left: listed clips that a run which stopped
     early did not reach; they are not counted in `listed`, and the next run takes them. excluded: objects
     the settings leave out. incomplete: parts of storage could not be listed. vault_away: the vault is not
-    the one that was used before, or cannot be reached. behind: clips that were
-    not compared with the lists as they are now. bytes_read: of clips, from storage. seen_by_rendition:
+    the one that was used before, or cannot be reached. behind: clips that were not compared with the
+    lists as they are now. waiting: clips that wait for another look, counted as unchanged. missing:
+    clips that storage should have listed, where it listed so few that this is an alarm. bytes_read: of
+    clips, from storage. seen_by_rendition:
     clips with an outcome that were not decoded, because another rendition of theirs was. reviews_open:
     clips that wait for a person, the oldest for oldest_review_seconds."""
 
@@ -33,12 +35,15 @@ class RunSummary:
     excluded: int = 0
     incomplete: bool = False
     vault_away: bool = False
+    missing: int = 0
+    waiting: int = 0
     custody_open: int = 0
     behind: int = 0
     reviews_open: int = 0
     oldest_review_seconds: float = 0.0
     seen_by_rendition: int = 0
     unscannable: Mapping[str, int] = field(default_factory=dict)
+    metrics_failed: bool = False
     alarms: tuple[str, ...] = ()
 
     @property
@@ -52,10 +57,13 @@ class RunSummary:
 
     @property
     def exit_code(self) -> int:
-        if self.vault_away:
+        """That of what most needs a person: storage first, then what was not seen."""
+        if self.missing or self.vault_away:
             return StorageError.exit_code
-        short = self.unseen or self.incomplete or self.custody_open
-        return RunIncomplete.exit_code if short else 0
+        short = self.unseen or self.waiting or self.incomplete or self.custody_open
+        if short:
+            return RunIncomplete.exit_code
+        return StorageError.exit_code if self.metrics_failed else 0
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -72,11 +80,14 @@ class RunSummary:
             "excluded": self.excluded,
             "incomplete": self.incomplete,
             "vault_away": self.vault_away,
+            "missing": self.missing,
+            "waiting": self.waiting,
             "custody_open": self.custody_open,
             "behind": self.behind,
             "reviews_open": self.reviews_open,
             "oldest_review_seconds": round(self.oldest_review_seconds),
             "seen_by_rendition": self.seen_by_rendition,
             "unscannable": dict(self.unscannable),
+            "metrics_failed": self.metrics_failed,
             "alarms": list(self.alarms),
         }

@@ -60,7 +60,7 @@ def test_ctrl_c_ends_tidily_and_the_next_run_takes_the_rest(hashmatch):
         wait_for_work(hashmatch.home)
         process.send_signal(signal.SIGINT)
         output, errors = process.communicate()
-    assert process.returncode == 10, errors
+    assert process.returncode == 130, errors
     stopped = json.loads(output)
     assert 0 < stopped["left"] < 60
     assert stopped["listed"] == 60 - stopped["left"] == sum(stopped["outcomes"].values())
@@ -139,16 +139,16 @@ def test_metrics_are_written_and_a_failed_run_keeps_the_last_success(hashmatch):
     (hashmatch.clips / "text.mp4").write_text("no video")
     hashmatch.scan(code=10)
     good = metrics(hashmatch.home)
-    assert good['hashmatch_clips{outcome="clean"}'] == 2
-    assert good['hashmatch_unscannable{reason="not-media"}'] == 1
+    assert good['hashmatch_clips{kind="scan",outcome="clean"}'] == 2
+    assert good['hashmatch_unscannable{kind="scan",reason="not-media"}'] == 1
     assert good['hashmatch_list_age_seconds{list="partner"}'] >= 0
-    assert good["hashmatch_last_exit_code"] == 10
+    assert good['hashmatch_last_exit_code{kind="scan"}'] == 10
     hashmatch.environment["HASHMATCH_CLIPS__URL"] = str(hashmatch.home / "unmounted")
     hashmatch.run("scan", code=15)
     failed = metrics(hashmatch.home)
     success = "hashmatch_last_success_timestamp_seconds"
     assert failed[success] == pytest.approx(good[success])
-    assert failed["hashmatch_last_exit_code"] == 15
+    assert failed['hashmatch_last_exit_code{kind="scan"}'] == 15
 
 
 def metrics(home: Path) -> dict[str, float]:
@@ -245,7 +245,8 @@ def test_rescans_take_what_they_are_asked_for(hashmatch):
     assert hashmatch.json("rescan", "--stored")["outcomes"]["clean"] == 3
     assert "compared from what is stored: 3 clean" in hashmatch.run("runs", "show").stdout
     assert hashmatch.outcomes() == {}
-    hashmatch.run("rescan", "--clip", "nothing.mp4", code=2)
+    for choice in ("--clip", "--prefix"):
+        assert "'nothing'" in hashmatch.run("rescan", choice, "nothing", code=2).stderr
     hashmatch.run("rescan", code=2)
     hashmatch.run("rescan", "--orientations", code=2)
     hashmatch.run("rescan", "--stored", "--orientations", code=2)

@@ -20,6 +20,7 @@ from lists_parts import (
     BRIDGE,
     MD5,
     NAMES,
+    NO_TRIAL,
     SHA1,
     SHA256,
     images,
@@ -191,10 +192,10 @@ def test_no_name_of_a_person_and_no_words_of_theirs_are_in_the_log(partner):
     partner.sends(images(3), source="sftp://partner")
     partner.activates(1)
     disable(partner.db, NAMES, "c3p", "img-1", reason="our logo", by="alice", at=AT)
-    enable(partner.db, NAMES, "c3p", "img-1", by="alice", at=AT)
-    set_policy(partner.db, "c3p", by="alice", at=AT, action=Action.REVIEW)
+    enable(partner.db, NAMES, "c3p", "img-1", trial=NO_TRIAL, by="alice", at=AT)
+    set_policy(partner.db, "c3p", trial=NO_TRIAL, near=31, by="alice", at=AT, action=Action.REVIEW)
     deactivate(partner.db, "c3p", by="alice", at=AT)
-    rollback(partner.db, "c3p", by="alice", at=AT)
+    rollback(partner.db, "c3p", trial=NO_TRIAL, by="alice", at=AT)
     leaves = partner.leaves()
     assert len(leaves) == 7
     assert {body["by"] for _, body in leaves} == {leaves[0][1]["by"]}
@@ -502,17 +503,17 @@ def test_one_call_goes_back_to_the_version_before(partner):
     partner.sends(images(11))
     partner.activates(1)
     partner.activates(2)
-    change = rollback(partner.db, "c3p", by="bob", at=AT)
+    change = rollback(partner.db, "c3p", trial=NO_TRIAL, by="bob", at=AT)
     assert (change.version, change.previous) == (1, 2)
     assert partner.leaves()[-1][0] == "list-rollback"
-    assert rollback(partner.db, "c3p", by="bob", at=AT).version == 2
+    assert rollback(partner.db, "c3p", trial=NO_TRIAL, by="bob", at=AT).version == 2
 
 
 def test_there_is_no_way_back_from_a_first_version(partner):
     partner.sends(images(3))
     partner.activates(1)
     with pytest.raises(NothingBefore):
-        rollback(partner.db, "c3p", by="bob", at=AT)
+        rollback(partner.db, "c3p", trial=NO_TRIAL, by="bob", at=AT)
 
 
 def test_a_list_that_was_switched_off_can_be_rolled_back_to(partner):
@@ -523,24 +524,42 @@ def test_a_list_that_was_switched_off_can_be_rolled_back_to(partner):
         assert active_versions(session) == []
     with pytest.raises(NotActive):
         deactivate(partner.db, "c3p", by="bob", at=AT)
-    assert rollback(partner.db, "c3p", by="bob", at=AT).version == 1
+    assert rollback(partner.db, "c3p", trial=NO_TRIAL, by="bob", at=AT).version == 1
 
 
 def test_what_a_match_does_is_set_per_list(partner):
     partner.sends(images(3))
     partner.activates(1)
-    set_policy(partner.db, "c3p", by="bob", at=AT, action=Action.REVIEW, distance=0)
+    set_policy(
+        partner.db,
+        "c3p",
+        trial=NO_TRIAL,
+        near=31,
+        by="bob",
+        at=AT,
+        action=Action.REVIEW,
+        distance=0,
+    )
     with partner.db.read() as session:
         (acting,) = active_versions(session)
     assert (acting.action, acting.distance) == (Action.REVIEW, 0)
-    row = set_policy(partner.db, "c3p", by="bob", at=AT, default_distance=True)
+    row = set_policy(
+        partner.db, "c3p", trial=NO_TRIAL, near=31, by="bob", at=AT, default_distance=True
+    )
     assert (row.action, row.distance) == ("review", None)
     kind, body = partner.leaves()[-1]
     with partner.db.read() as session:
         assert opened(session, body.pop("by")) == "bob"
     assert (kind, body) == (
         "list-set",
-        {"list": "c3p", "action": "review", "distance": None, "orientations": "mirrored"},
+        {
+            "list": "c3p",
+            "action": "review",
+            "distance": None,
+            "orientations": "mirrored",
+            "trial": {"clips": 0, "matched": 0},
+            "accept_trial": False,
+        },
     )
 
 
@@ -549,7 +568,9 @@ def test_a_list_may_ask_for_all_orientations(partner):
     partner.activates(1)
     with partner.db.read() as session:
         before = ListSet.build(active_lists(session))
-    row = set_policy(partner.db, "c3p", by="bob", at=AT, orientations=Orientations.ALL)
+    row = set_policy(
+        partner.db, "c3p", trial=NO_TRIAL, near=31, by="bob", at=AT, orientations=Orientations.ALL
+    )
     assert (row.action, row.distance, row.orientations) == ("quarantine", None, "all")
     assert partner.leaves()[-1][1]["orientations"] == "all"
     with partner.db.read() as session:
@@ -573,7 +594,7 @@ def test_a_disabled_entry_stays_disabled_in_later_versions(partner):
         assert one.disabled == {"img-1"}
         assert len(ListSet.build([one])) == 3
         assert summary(session, "c3p").disabled == {"img-1": "our logo"}
-    enable(partner.db, NAMES, "c3p", "img-1", by="bob", at=AT)
+    enable(partner.db, NAMES, "c3p", "img-1", trial=NO_TRIAL, by="bob", at=AT)
     with partner.db.read() as session:
         assert len(ListSet.build(active_lists(session))) == 4
     assert [kind for kind, _ in partner.leaves()][2:] == [
@@ -589,7 +610,7 @@ def test_an_entry_can_be_disabled_by_the_id_its_partner_uses(partner):
     kept = disable(partner.db, NAMES, "c3p", MD5, reason="withdrawn", by="bob", at=AT)
     assert set(partner.entries()) == {kept}
     assert MD5 not in json.dumps(partner.leaves())
-    assert enable(partner.db, NAMES, "c3p", MD5, by="bob", at=AT) == kept
+    assert enable(partner.db, NAMES, "c3p", MD5, trial=NO_TRIAL, by="bob", at=AT).entry == kept
 
 
 def test_a_mistyped_entry_is_an_error_that_repeats_no_hash(partner):
@@ -600,7 +621,7 @@ def test_a_mistyped_entry_is_an_error_that_repeats_no_hash(partner):
         disable(partner.db, NAMES, "c3p", BRIDGE, reason="x", by="bob", at=AT)
     assert BRIDGE not in str(caught.value)
     with pytest.raises(NotDisabled):
-        enable(partner.db, NAMES, "c3p", "img-1", by="bob", at=AT)
+        enable(partner.db, NAMES, "c3p", "img-1", trial=NO_TRIAL, by="bob", at=AT)
 
 
 @pytest.mark.parametrize("reason", ["", "  ", f"is {BRIDGE}", "\x1b[2J"])

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from lists_parts import AT, MD5, NAMES, images, pdq_hash, trial_of, write_csv
+from lists_parts import AT, MD5, NAMES, NO_TRIAL, images, pdq_hash, trial_of, write_csv
 from sqlalchemy import text
 
 from hashmatch.config import Settings
@@ -90,7 +90,7 @@ LISTED = images(19) + VIDEO
 CHANGES: dict[str, Callable[[Host], object]] = {
     "an entry disabled": lambda host: host.disables("img-3"),
     "a disabled entry enabled": lambda host: enable(
-        host.db, NAMES, "c3p", "img-9", by="bob", at=AT
+        host.db, NAMES, "c3p", "img-9", trial=NO_TRIAL, by="bob", at=AT
     ),
     "an entry added": lambda host: host.sends([*LISTED, *images(1, first=25)]),
     "an entry removed": lambda host: host.sends(images(18) + VIDEO),
@@ -106,9 +106,11 @@ CHANGES: dict[str, Callable[[Host], object]] = {
     ),
     "the same in another file": lambda host: host.sends(LISTED[::-1]),
     "another action": lambda host: set_policy(
-        host.db, "c3p", by="bob", at=AT, action=Action.REVIEW
+        host.db, "c3p", trial=NO_TRIAL, near=31, by="bob", at=AT, action=Action.REVIEW
     ),
-    "another distance": lambda host: set_policy(host.db, "c3p", by="bob", at=AT, distance=9),
+    "another distance": lambda host: set_policy(
+        host.db, "c3p", trial=NO_TRIAL, near=31, by="bob", at=AT, distance=9
+    ),
     "a list more": lambda host: host.sends(images(5, first=15), name="ncmec"),
     "a list less": lambda host: deactivate(host.db, "iwf", by="bob", at=AT),
     "a disabled entry withdrawn": lambda host: host.sends(
@@ -146,7 +148,7 @@ def test_changes_on_changes_and_back_again(host: Host) -> None:
     ):
         host.sends(version)
         assert found(host.compiles().lists, range(30)) == found(anew(host), range(30))
-    rollback(host.db, "c3p", by="bob", at=AT)
+    rollback(host.db, "c3p", trial=NO_TRIAL, by="bob", at=AT)
     assert found(host.compiles().lists, range(30)) == found(anew(host), range(30))
     host.sends(LISTED)
     assert found(host.compiles().lists, range(30)) == {
@@ -256,7 +258,7 @@ def test_a_damaged_file_is_refused_by_name_and_compiled_again(
     host.sends(images(11))
     small = host.compiles() if which != "whole" else whole
     if which == "whole":
-        rollback(host.db, "c3p", by="bob", at=AT)
+        rollback(host.db, "c3p", trial=NO_TRIAL, by="bob", at=AT)
     file = small.file if which == "small" else whole.file
     damaged(file.path, how)
     with pytest.raises(ListSetDamaged, match=file.path.name):
@@ -285,7 +287,7 @@ def test_a_worker_takes_no_other_file_than_the_one_that_was_checked(host: Host) 
     host.sends(images(10))
     first = host.compiles()
     other = Host(host.db, host.folder, "another")
-    set_policy(host.db, "c3p", by="bob", at=AT, action=Action.LOG)
+    set_policy(host.db, "c3p", trial=NO_TRIAL, near=31, by="bob", at=AT, action=Action.LOG)
     theirs = other.compiles().file.path.read_bytes()
     first.file.path.unlink()
     first.file.path.write_bytes(theirs)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
+from typing import Any
 from unittest import mock
 
 import pytest
@@ -12,6 +13,7 @@ import rfc8785
 from archive_parts import AT, Archive, drawn, near
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from lists_parts import NO_TRIAL
 from pymerkle import InmemoryTree
 from sqlalchemy import func, select, text, update
 
@@ -24,8 +26,9 @@ from hashmatch.errors import CanaryFailed
 from hashmatch.hashing.recipes import recipe
 from hashmatch.lists.activation import deactivate, rollback, set_policy
 from hashmatch.lists.disabled import disable, enable
+from hashmatch.lists.trust import TrialResult, TrialTooWide
 from hashmatch.matching.sieve import Sieve
-from hashmatch.model import Action, Algorithm, Outcome, Reason
+from hashmatch.model import Action, Algorithm, Orientations, Outcome, Reason
 from hashmatch.pipeline import retro
 from hashmatch.pipeline.judging import judge
 from hashmatch.pipeline.trial import trial
@@ -152,7 +155,7 @@ def test_entries_that_go_are_nothing_new_and_take_nothing_back(archive):
     archive.activate("partner", {"e-old": [OLD], "e-new": [NEW]})
     archive.compare()
     archive.remember("review.mp4", [OLD], outcome=Outcome.REVIEW)
-    rollback(archive.db, "partner", by="test", at=AT)
+    rollback(archive.db, "partner", trial=NO_TRIAL, by="test", at=AT)
     disable(archive.db, archive.names, "partner", "e-old", reason="ours", by="test", at=AT)
     archive.activate("second", {"e-second": [OTHER]})
     deactivate(archive.db, "second", by="test", at=AT)
@@ -167,7 +170,7 @@ def test_a_hit_on_a_new_entry_does_not_take_back_what_an_old_one_said(archive):
     archive.remember("a.mp4", [OLD, NEW], outcome=Outcome.REVIEW)
     archive.activate("partner", {"e-other": [OTHER]})
     archive.activate("logged", {"e-new": [NEW]})
-    set_policy(archive.db, "logged", by="test", at=AT, action=Action.LOG)
+    set_policy(archive.db, "logged", trial=NO_TRIAL, near=31, by="test", at=AT, action=Action.LOG)
     assert archive.compare().outcomes[Outcome.REVIEW] == 1
     assert archive.matches() == [("a.mp4", "e-new")]
 
@@ -177,29 +180,33 @@ def test_an_entry_that_is_enabled_again_finds_what_it_would_have_found(archive):
     archive.activate("second", {f"other-{n}": [drawn(50 + n)] for n in range(5)})
     archive.remember("a.mp4", [OLD, near(OLD, 9)])
     assert archive.compare().skipped_unchanged == 1
-    enable(archive.db, archive.names, "partner", "e-old", by="test", at=AT)
+    enable(archive.db, archive.names, "partner", "e-old", trial=NO_TRIAL, by="test", at=AT)
     assert archive.compare().outcomes[Outcome.MATCHED] == 1
 
 
 def test_a_raised_distance_finds_what_was_too_far(archive):
-    set_policy(archive.db, "partner", by="test", at=AT, distance=10)
+    set_policy(archive.db, "partner", trial=NO_TRIAL, near=31, by="test", at=AT, distance=10)
     archive.remember("a.mp4", [near(OLD, 12, seed=n) for n in range(3)])
-    set_policy(archive.db, "partner", by="test", at=AT, distance=11)
+    set_policy(archive.db, "partner", trial=NO_TRIAL, near=31, by="test", at=AT, distance=11)
     assert archive.compare().outcomes[Outcome.CLEAN] == 1
-    set_policy(archive.db, "partner", by="test", at=AT, distance=12)
+    set_policy(archive.db, "partner", trial=NO_TRIAL, near=31, by="test", at=AT, distance=12)
     assert archive.compare().outcomes[Outcome.MATCHED] == 1
-    set_policy(archive.db, "partner", by="test", at=AT, distance=3)
+    set_policy(archive.db, "partner", trial=NO_TRIAL, near=31, by="test", at=AT, distance=3)
     assert archive.compare().skipped_unchanged == 0  # it has left storage, and the ledger's view
 
 
 def test_a_stricter_action_judges_the_clips_it_concerns_again(archive):
-    set_policy(archive.db, "partner", by="test", at=AT, action=Action.LOG)
+    set_policy(archive.db, "partner", trial=NO_TRIAL, near=31, by="test", at=AT, action=Action.LOG)
     archive.remember("a.mp4", [OLD, near(OLD, 1)])
     archive.remember("b.mp4", [OTHER])
-    set_policy(archive.db, "partner", by="test", at=AT, action=Action.REVIEW)
+    set_policy(
+        archive.db, "partner", trial=NO_TRIAL, near=31, by="test", at=AT, action=Action.REVIEW
+    )
     archive.compare()
     assert archive.outcomes() == {"a.mp4": "review", "b.mp4": "clean"}
-    set_policy(archive.db, "partner", by="test", at=AT, action=Action.QUARANTINE)
+    set_policy(
+        archive.db, "partner", trial=NO_TRIAL, near=31, by="test", at=AT, action=Action.QUARANTINE
+    )
     archive.compare()
     assert archive.outcomes() == {"a.mp4": "matched", "b.mp4": "clean"}
 
@@ -405,7 +412,7 @@ def test_what_a_blind_run_compared_is_compared_again(small, monkeypatch):
 def test_promise_4_a_clip_between_the_distances_of_two_lists_leaves_no_trace(small):
     """Between the distances of two lists: the search meets it, no list does."""
     small.activate("wide", {"e-wide": [drawn(77)]})
-    set_policy(small.db, "partner", by="test", at=AT, distance=5)
+    set_policy(small.db, "partner", trial=NO_TRIAL, near=31, by="test", at=AT, distance=5)
     small.remember("near.mp4", [near(NEW, 6)])
     small.remember("far.mp4", [OTHER])
     small.activate("partner", {"e-old": [OLD], "e-new": [NEW]})
@@ -432,7 +439,76 @@ def test_a_trial_says_what_a_version_would_match(archive):
     archive.remember("once.mp4", [NEW])  # a single frame is not conclusive
     version = archive.activate("partner", {"e-old": [OLD], "e-new": [NEW]})
     result = trial(archive.db, archive.settings)("partner", version)
-    assert (result.clips, result.matched) == (11, 1)
+    assert (result.clips, result.matched, result.near) == (11, 1, 1)
+    for action in (Action.REVIEW, Action.LOG):
+        how = {"by": "test", "at": AT, "trial": NO_TRIAL, "near": 31}
+        set_policy(archive.db, "partner", **how, action=action)
+        assert trial(archive.db, archive.settings)("partner", version) == result
+
+
+def looks_like_every_clip(archive: Archive) -> dict[str, Any]:
+    """A version that acts on nothing as it is set up, and would match all of 25 clips."""
+    for number in range(25):
+        archive.remember(f"{number}.mp4", [near(NEW, 20, seed=number), near(OTHER, 20)])
+    archive.activate("partner", {"e-old": [OLD], "e-new": [NEW, OTHER]})
+    tried = trial(archive.db, archive.settings)
+    return {"by": "test", "at": AT, "trial": tried, "max_trial": 0.2}
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ({"action": Action.REVIEW}, {"action": Action.QUARANTINE}),
+        ({"action": Action.LOG}, {"action": Action.REVIEW}),
+        ({"distance": 3}, {"distance": 25}),
+        ({"distance": 3}, {"default_distance": True}),
+        ({}, {"orientations": Orientations.ALL}),
+    ],
+    ids=lambda changed: " ".join(map(str, changed.values())),
+)
+def test_promise_5_a_list_that_is_to_act_more_strictly_is_tried_like_that(small, before, after):
+    wide = looks_like_every_clip(small)
+    set_policy(small.db, "partner", **wide | {"trial": NO_TRIAL}, near=31, **before)
+    state = small.comparison().id
+    with pytest.raises(TrialTooWide) as refused:
+        set_policy(small.db, "partner", **wide, near=31, **after)
+    assert "would match 25 of 25" in refused.value.message
+    assert small.comparison().id == state
+    accepted = set_policy(small.db, "partner", **wide, near=31, accept_trial=True, **after)
+    assert accepted.trial == TrialResult(25, 25, 0)
+    assert small.comparison().id != state
+    assert leaves(small, "list-set")[-1]["trial"] == {"clips": 25, "matched": 25}
+    back = {"distance": 3, "action": Action.LOG, "orientations": Orientations.MIRRORED}
+    assert set_policy(small.db, "partner", **wide, near=31, **back).trial is None
+
+
+def test_promise_5_an_entry_that_is_to_act_again_is_tried_first(small):
+    wide = looks_like_every_clip(small)
+    by = {"by": "test", "at": AT}
+    for entry in ("e-old", "e-new"):
+        disable(small.db, small.names, "partner", entry, reason="wrong", **by)
+    enable(small.db, small.names, "partner", "e-old", **wide)
+    state = small.comparison().id
+    with pytest.raises(TrialTooWide):
+        enable(small.db, small.names, "partner", "e-new", **wide)
+    assert small.comparison().id == state
+    enabled = enable(small.db, small.names, "partner", "e-new", **wide, accept_trial=True)
+    assert enabled.trial is not None
+    assert enabled.trial.matched == 25
+
+
+def test_promise_5_a_rollback_takes_back_and_is_no_way_past_the_trial(small):
+    wide = looks_like_every_clip(small)
+    by = {"by": "test", "at": AT}
+    small.activate("partner", {"e-new": [NEW]})
+    with pytest.raises(TrialTooWide):
+        rollback(small.db, "partner", **wide)
+    rollback(small.db, "partner", **wide, accept_trial=True)
+    rollback(small.db, "partner", **wide)  # to a version that matches less
+    rollback(small.db, "partner", **wide, accept_trial=True)
+    deactivate(small.db, "partner", **by)
+    with pytest.raises(TrialTooWide):
+        rollback(small.db, "partner", **wide)
 
 
 hashes = st.integers(0, 5).flatmap(
@@ -455,7 +531,16 @@ def test_streaming_says_what_judging_every_clip_would_say(
     db = Database.connect("sqlite:///hashmatch.db", home)
     archive = Archive(home, db)
     archive.activate("partner", {f"e-{seed}": [drawn(seed)] for seed in before})
-    set_policy(db, "partner", by="test", at=AT, distance=distance, default_distance=True)
+    set_policy(
+        db,
+        "partner",
+        trial=NO_TRIAL,
+        near=31,
+        by="test",
+        at=AT,
+        distance=distance,
+        default_distance=True,
+    )
     ids = [
         archive.remember(
             f"{n}.mp4", [near(drawn(seed), far, seed=n) for seed, far in frames], known=False

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import shutil
 from collections import deque
+from datetime import UTC, datetime
 from pathlib import Path
 from unittest import mock
 
 import pytest
 from archive_parts import Archive, SeeingEngine, drawn
 from shard_parts import check_shards
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from hashmatch.audit.signing import LogRolledBack, Signer
 from hashmatch.audit.verification import verify
@@ -19,16 +20,18 @@ from hashmatch.config import Anchors, Settings, Vault
 from hashmatch.config.sections import Database as DatabaseSection
 from hashmatch.custody.host import host_id
 from hashmatch.db.ledger import Turn
-from hashmatch.db.schema import AnchorRow, LeafRow, RunRow
+from hashmatch.db.schema import AnchorRow, ClipRow, LeafRow, RunRow
 from hashmatch.db.session import Database
 from hashmatch.errors import CanaryFailed
-from hashmatch.model import Outcome, Verdict
+from hashmatch.model import Outcome, Reason, Verdict
 from hashmatch.pipeline import run as running
 from hashmatch.pipeline.doctor import Finding, examine
 from hashmatch.pipeline.engine import Done
 from hashmatch.pipeline.job import open_job
-from hashmatch.pipeline.plan import Selection
+from hashmatch.pipeline.nightly import nightly
+from hashmatch.pipeline.plan import NothingFits, Selection
 from hashmatch.pipeline.scan import Scanned
+from hashmatch.pipeline.stop import Stop
 from hashmatch.pipeline.turns import Progress
 from hashmatch.report.summary import RunSummary
 
@@ -42,6 +45,7 @@ class Scanning(SeeingEngine):
 
     after: int | None = None
     happens: BaseException | None = None
+    verdict = Verdict(Outcome.CLEAN, None, 1.0)
 
     def __init__(self, *_: object) -> None:
         self._turns: deque[Turn] = deque()
@@ -63,7 +67,7 @@ class Scanning(SeeingEngine):
             raise self.happens
         turn = self._turns.popleft()
         self._seen += len(turn.clips)
-        verdict = Verdict(Outcome.CLEAN, None, 1.0)
+        verdict = self.verdict
         return [Done(turn, tuple(Scanned(c.etag, c.size, verdict, None, 0.1) for c in turn.clips))]
 
 
@@ -316,3 +320,182 @@ def test_a_run_on_a_restored_database_does_its_work_and_ends_with_20(small: Arch
         assert verify(session, signer.key.public_key()).checkpoints == 2
         signer.check(session)
     assert len(leaves(small.db, "log-continued")) == 1
+
+
+# Storage that is suddenly empty
+
+
+def remove(archive: Archive, numbers: range) -> None:
+    for number in numbers:
+        (archive.home / "clips" / f"{number}.mp4").unlink()
+
+
+def storage(archive: Archive) -> Finding:
+    url = f"sqlite:///{archive.db.file}"
+    settings = archive.settings.model_copy(update={"database": DatabaseSection(url=url)})
+    return next(one for one in examine(lambda: settings) if one.what == "clip storage")
+
+
+def accepting(archive: Archive, **clips: object) -> None:
+    set_to(archive, clips=archive.settings.clips.model_copy(update=clips))
+
+
+def test_promise_1_storage_that_is_suddenly_empty_is_an_alarm_until_it_is_accepted(
+    small: Archive,
+) -> None:
+    assert scan(small).missing == 0
+    remove(small, range(7))
+    for _ in range(2):  # a bad night is nothing that a later one is held to
+        empty = scan(small)
+        assert (empty.listed, empty.missing, empty.exit_code) == (0, 7, 15)
+        assert "lists 0 clips, and 7 are expected" in empty.alarms[0]
+    found = storage(small)
+    assert (found.ok, found.exit_code) == (False, 15)
+    assert "HASHMATCH_CLIPS__LEAST_SHARE=0 hashmatch scan" in found.remedy
+    accepting(small, least_share=0)
+    assert scan(small).exit_code == 0
+    accepting(small, least_share=0.5)
+    assert scan(small).exit_code == 0
+    assert storage(small).ok
+
+
+def test_promise_1_a_listing_that_collapses_is_held_to_the_share_and_the_floor(
+    small: Archive,
+) -> None:
+    scan(small)
+    remove(small, range(4))
+    assert storage(small).ok
+    accepting(small, least_known=7)
+    assert not storage(small).ok
+    assert (scan(small).missing, scan(small).exit_code) == (4, 15)
+    accepting(small, least_share=0.4)
+    assert storage(small).ok
+    assert scan(small).exit_code == 0
+
+
+def test_promise_1_clips_of_a_first_run_that_was_killed_are_known_too(small: Archive) -> None:
+    class Dying(Scanning):
+        after, happens = 0, Killed()
+
+    with pytest.raises(Killed):
+        scan(small, Dying)
+    remove(small, range(7))
+    assert scan(small).missing == 7
+
+
+def test_promise_2_an_original_on_storage_that_is_empty_is_not_gone(small: Archive) -> None:
+    """Whatever a case waits for, the share may be mounted again tomorrow, with the clip on it."""
+    names = list((small.home / "clips").iterdir())
+    for number in range(7):
+        small.remember(f"{number}.mp4", [drawn(1), drawn(2)])
+    small.activate("partner", {"e-1": [drawn(9)], "e-2": [drawn(1), drawn(2)]})
+    kept = small.home / "kept"
+    (small.home / "clips").rename(kept)
+    (small.home / "clips").mkdir()
+    summary = small.compare()
+    assert (summary.outcomes[Outcome.MATCHED], summary.custody_open) == (7, 7)
+    assert "lists nothing at all" in " ".join(summary.alarms)
+    (small.home / "clips").rmdir()
+    kept.rename(small.home / "clips")
+    assert scan(small).custody_open == 0
+    assert not [name for name in names if name.exists()]
+
+
+# Clips that wait unread
+
+
+def unread(why: Reason) -> type[Scanning]:
+    class Unread(Scanning):
+        verdict = Verdict(Outcome.UNSCANNABLE, why, 0.0)
+
+    return Unread
+
+
+def test_promise_1_clips_that_wait_for_another_look_are_no_good_night(archive: Archive) -> None:
+    assert scan(archive, unread(Reason.STORAGE_ERROR)).exit_code == 10
+    later = scan(archive)
+    assert (later.waiting, later.skipped_unchanged, later.exit_code) == (7, 7, 10)
+    with archive.db.write() as session:
+        session.execute(update(ClipRow).values(retry_at=datetime.now(UTC)))
+    seen = scan(archive)
+    assert (seen.waiting, seen.outcomes[Outcome.CLEAN], seen.exit_code) == (0, 7, 0)
+
+
+def test_promise_1_what_the_spool_had_no_room_for_is_looked_at_by_the_next_run(
+    small: Archive,
+) -> None:
+    for _ in range(small.settings.run.max_attempts + 1):
+        full = scan(small, unread(Reason.SPOOL_FULL))
+        assert (full.unscannable, full.exit_code) == ({"spool-full": 7}, 10)
+        assert full.alarms == (
+            "the disk of run.state is full: 7 clips were not looked at; free some space",
+        )
+    assert scan(small).outcomes[Outcome.CLEAN] == 7
+
+
+# Metrics
+
+
+def night(archive: Archive, engine: type[Scanning], selection: Selection) -> RunSummary:
+    report = archive.settings.report.model_copy(update={"metrics": "metrics/hashmatch.prom"})
+    set_to(archive, report=report)
+    with mock.patch.object(running, "Engine", engine), Stop() as stop:
+        return nightly(
+            archive.settings,
+            archive.db,
+            archive.names,
+            selection,
+            stop=stop,
+            watch=lambda progress: None,
+        )
+
+
+def metrics_of(archive: Archive) -> dict[str, str]:
+    lines = (archive.home / "metrics" / "hashmatch.prom").read_text().splitlines()
+    return dict(line.rsplit(" ", 1) for line in lines if not line.startswith("#"))
+
+
+def test_promise_8_a_rescan_does_not_turn_the_metrics_of_a_failed_night_green(
+    small: Archive,
+) -> None:
+    class Blind(Scanning):
+        def canary(self) -> list[str]:
+            return ["dark"]
+
+    code, success = "hashmatch_last_exit_code", "hashmatch_last_success_timestamp_seconds"
+    night(small, Scanning, Selection())
+    good = metrics_of(small)[success]
+    with pytest.raises(CanaryFailed):
+        night(small, Blind, Selection())
+    rescan = Selection(force=True, prefix="3")
+    assert night(small, Scanning, rescan).listed == 1
+    with pytest.raises(NothingFits) as refused:
+        night(small, Scanning, Selection(force=True, prefix="zzz"))
+    assert refused.value.exit_code == 2
+    night(small, Scanning, Selection(force=True, stored=True))
+    shown = metrics_of(small)
+    assert {
+        kind: float(shown[f'{code}{{kind="{kind}"}}']) for kind in ("scan", "rescan", "stored")
+    } == {"scan": 11, "rescan": 2, "stored": 0}
+    assert shown[success] == good
+    for number in range(7):
+        (small.home / "clips" / f"{number}.mp4").unlink()
+    assert night(small, Scanning, Selection()).missing == 7
+    shown = metrics_of(small)
+    assert shown[success] == good
+    assert float(shown['hashmatch_missing{kind="scan"}']) == 7
+
+
+def test_metrics_that_cannot_be_written_are_an_alarm(small: Archive) -> None:
+    night(small, Scanning, Selection())
+    (small.home / "metrics" / "hashmatch.prom").unlink()
+    (small.home / "metrics").rmdir()
+    (small.home / "metrics").write_text("a file where the folder was")
+    summary = night(small, Scanning, Selection())
+    assert summary.exit_code == 15
+    (alarm,) = summary.alarms
+    assert "report.metrics" in alarm
+    with small.db.read() as session:
+        row = session.scalars(select(RunRow).order_by(RunRow.started_at.desc())).first()
+    assert row is not None
+    assert (row.exit_code, row.summary["alarms"]) == (15, [alarm])

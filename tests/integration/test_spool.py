@@ -24,7 +24,8 @@ from hashmatch.clips.store import (
     StorageUnavailable,
     Store,
 )
-from hashmatch.model import Clip
+from hashmatch.model import Clip, Reason
+from hashmatch.pipeline.scan import unread
 
 BODY = random.Random(7).randbytes(2 * CHUNK + 7)
 LIMIT = 1 << 30
@@ -173,9 +174,10 @@ def test_a_full_spool_folder_is_named(store: Store, tmp_path: Path) -> None:
     try:
         store.write("a.mp4", [BODY])
         meddled = Meddled(store, lambda _: None)
-        with pytest.raises(StorageFull, match=str(folder)):
+        with pytest.raises(StorageFull, match=str(folder)) as full:
             fetch(meddled, clip(store), folder, LIMIT)
         assert meddled.reads == 0
+        assert unread(full.value).reason is Reason.SPOOL_FULL
         with pytest.raises(StorageFull, match=str(folder)):
             fetch(
                 Meddled(store, lambda _: fill(folder)),

@@ -7,7 +7,9 @@ from dataclasses import replace
 
 import pytest
 
+from hashmatch.cli.scan import _show
 from hashmatch.model import Outcome
+from hashmatch.pipeline.plan import Selection
 from hashmatch.report.summary import RunSummary
 
 SEEN = RunSummary(
@@ -90,3 +92,16 @@ def test_json_has_every_outcome_by_name_and_nothing_that_json_cannot_hold():
 
 def test_every_figure_is_in_the_json():
     assert SEEN.as_json().keys() == set(RunSummary.__dataclass_fields__)
+
+
+@pytest.mark.parametrize(
+    ("selection", "says"),
+    [
+        (Selection(), "the next run takes them"),
+        (Selection(force=True, prefix="a"), "start the same rescan again"),
+        (Selection(force=True, stored=True), "hashmatch rescan --stored carries on"),
+    ],
+)
+def test_who_takes_what_was_not_reached_is_said(selection, says, capsys):
+    _show(replace(SEEN, left=2), selection)
+    assert says in capsys.readouterr().out
