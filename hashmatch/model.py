@@ -152,6 +152,7 @@ class Reason(StrEnum):
     CHANGED = "changed-while-read"
     STORAGE_DENIED = "storage-denied"
     STORAGE_ERROR = "storage-error"
+    ARCHIVED = "archived"
     OTHER_RECIPE = "other-recipe"
 
     @property
@@ -183,6 +184,7 @@ _REASONS: Mapping[Reason, tuple[str, bool]] = {
     Reason.VANISHED: ("it was gone from storage when it was to be read", True),
     Reason.CHANGED: ("it changed while it was being read", True),
     Reason.STORAGE_DENIED: ("storage refused to give it; check the scanner's permissions", True),
+    Reason.ARCHIVED: ("it is in an archive tier of storage; restore it there", True),
     Reason.STORAGE_ERROR: ("storage failed while it was being read", True),
     Reason.OTHER_RECIPE: ("what is stored of it lacks hashes that a list needs; scan it", True),
 }

@@ -92,7 +92,7 @@ def load(file: Path | None = None) -> Settings:
     """
     source = file or Path(FILE)
     try:
-        given = tomllib.loads(source.read_text("utf-8"))
+        given = tomllib.loads(source.read_text("utf-8-sig"))  # some editors write a mark
     except FileNotFoundError:
         if file is not None or not any(_named_in_environment()):
             raise ConfigError(source=source, problem="there is no such file") from None

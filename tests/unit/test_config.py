@@ -54,6 +54,10 @@ def test_an_empty_file_gives_the_defaults(given):
     assert settings.decode.sampling is Sampling.REFERENCE
 
 
+def test_a_file_with_a_byte_order_mark_is_read(given):
+    assert given("\ufeff[match]\ndistance = 7\n").match.distance == 7
+
+
 def test_what_init_writes_are_the_defaults(given):
     assert given(render({})) == Settings()
 
