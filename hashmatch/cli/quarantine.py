@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
     from hashmatch.custody.inspection import Finding
-    from hashmatch.db.schema import CaseRow
+    from hashmatch.db.schema import CaseRow, CaseStepRow
 
 STATES = (
     "detected",
@@ -262,9 +262,15 @@ def _steps(session: Session, row: CaseRow) -> list[str]:
 
     query = select(CaseStepRow).where(CaseStepRow.case_id == row.id).order_by(CaseStepRow.id)
     return [
-        f"{step.step} {shown_time(step.intended_at)}: {step.result.get('leaf', 'not finished')}"
+        f"{step.step} {shown_time(step.intended_at)}: {_came_of(step)}"
         for step in session.scalars(query)
     ]
+
+
+def _came_of(step: CaseStepRow) -> str:
+    if step.ended_at is None:
+        return "not finished"
+    return str(step.result.get("leaf", "finished; what is known of it was forgotten"))
 
 
 def _renditions(session: Session, row: CaseRow) -> list[str]:
