@@ -88,7 +88,8 @@ def list_command(app: App, state: str | None, as_json: bool) -> None:
     detected   matched; the original is still in clip storage
     sealed     a sealed copy was written, and is not verified yet
     verified   the sealed copy was read back whole; the platform is being told
-    withdrawn  the platform shows the clip to nobody; the original is still there
+    withdrawn  the platform shows the clip to nobody, or nobody was told
+               ([withdraw] how = "nothing"); the original is still there
     removed    the original was removed from clip storage
     held       as removed, and a legal hold is on it
     reported   as removed, and it was reported

@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from copy import copy
 from datetime import UTC, datetime
 from typing import Any
 from unittest import mock
@@ -189,6 +190,17 @@ def test_hash_gives_digests_and_every_frames_hash(hashmatch):
         assert frame["t"] == pytest.approx(float(time), abs=0.001)
         assert 0 <= frame["quality"] <= 100
         assert (int(frame["pdq"], 16) ^ int(text, 16)).bit_count() <= 6
+
+
+def test_hash_needs_no_installation(hashmatch, tmp_path):
+    file = hashmatch.home / "own.mp4"
+    write_clip(file, seed=7, seconds=0.5, width=192, height=144)
+    elsewhere = copy(hashmatch)
+    elsewhere.home = tmp_path
+    known = hashmatch.here("hash", "--json", str(file)).stdout
+    assert json.loads(elsewhere.here("hash", "--json", str(file)).stdout) == json.loads(known)
+    assert list(tmp_path.iterdir()) == []
+    elsewhere.here("--config", "mistyped.toml", "hash", str(file), code=14)
 
 
 def test_with_json_stdout_has_one_document_and_nothing_else(hashmatch, scanned):
