@@ -326,7 +326,7 @@ def test_the_breaker_counts_renditions_as_the_one_clip_they_are(hashmatch, drawn
     shown = hashmatch.here("runs", "show").stdout.splitlines()
     held = [line for line in shown if line.startswith("review")]
     assert len(held) == 3
-    assert all("for review only: the circuit breaker holds partner/" in line for line in held)
+    assert all("for review only: the circuit breaker holds frames/v1" in line for line in held)
     review = json.loads(hashmatch.here("review", "list", "--json").stdout)[0]["review"]
     (why,) = json.loads(hashmatch.here("review", "show", review, "--json").stdout)["why"]
     assert "circuit breaker" in why
