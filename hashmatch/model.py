@@ -154,6 +154,7 @@ class Reason(StrEnum):
     STORAGE_DENIED = "storage-denied"
     STORAGE_ERROR = "storage-error"
     SPOOL_FULL = "spool-full"
+    ARCHIVED = "archived"
     OTHER_RECIPE = "other-recipe"
 
     @property
@@ -189,6 +190,7 @@ _REASONS: Mapping[Reason, tuple[str, bool]] = {
     Reason.VANISHED: ("it was gone from storage when it was to be read", True),
     Reason.CHANGED: ("it changed while it was being read", True),
     Reason.STORAGE_DENIED: ("storage refused to give it; check the scanner's permissions", True),
+    Reason.ARCHIVED: ("it is in an archive tier of storage; restore it there", True),
     Reason.STORAGE_ERROR: ("storage failed while it was being read", True),
     Reason.SPOOL_FULL: ("this host's disk of run.state has no room for it; free some space", True),
     Reason.OTHER_RECIPE: ("what is stored of it lacks hashes that a list needs; scan it", True),

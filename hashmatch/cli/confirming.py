@@ -79,6 +79,8 @@ def confirm_command(app: App, case: str, identity: Path | None, case_key: Any) -
         with app.db.read() as session:
             asked = {one.case_id: one for one in requests.open_requests(session)}.get(case)
         kind = None if asked is None else Kind(asked.kind)
+        if asked is not None and asked.confirmed_by is None:
+            requests.refuse_same_person(asked, by, custody.terms)  # before a key is asked for
         key = None
         if kind is Kind.RELEASE:
             # Before anything is confirmed: the wrong key would leave it half done.

@@ -168,8 +168,8 @@ def _tell_import(done: Imported, *, told: bool) -> None:
         tell(f"The format is {done.format.value}.")
     for text in done.tally.report():
         tell(text)
-    for fault, count in done.tally.left_out.items():
-        tell(f"{count} rows left out: {fault.value}")
+    for text in done.tally.omissions():
+        tell(text)
     for note in done.notes:
         tell(note)
     if not done.created:

@@ -11,6 +11,7 @@ import click
 from hashmatch.cli.app import App, emit_json, json_option, pass_app, table
 
 if TYPE_CHECKING:
+    from hashmatch.config import Settings
     from hashmatch.model import Fingerprint, Match, Verdict
 
 file_type = click.Path(exists=True, dir_okay=False, readable=True, path_type=Path)
@@ -55,7 +56,8 @@ def check_command(app: App, files: tuple[Path, ...], as_json: bool) -> None:
 def hash_command(app: App, file: Path, every: bool, as_json: bool) -> None:
     """Digests and frame hashes of a file of your own, to make a list or to compare tools.
 
-    Prints hashes, so use it on your own media only; no list is looked at.
+    Prints hashes, so use it on your own media only; no list is looked at. Needs no installation:
+    outside one the settings are the defaults.
 
     \b
     Example:
@@ -64,7 +66,7 @@ def hash_command(app: App, file: Path, every: bool, as_json: bool) -> None:
     from hashmatch.errors import MediaError
     from hashmatch.pipeline.look import fingerprint_of
 
-    fingerprint = fingerprint_of(app.settings, file, every=every)
+    fingerprint = fingerprint_of(_settings(app), file, every=every)
     if not fingerprint.frames and fingerprint.trouble is not None:
         raise MediaError(path=file, problem=fingerprint.trouble.text)
     shown = _hashes(file, fingerprint)
@@ -75,6 +77,19 @@ def hash_command(app: App, file: Path, every: bool, as_json: bool) -> None:
         click.echo(f"{name:9} {shown[name]}")
     for frame in shown["frames"]:
         click.echo(f"{frame['t']:9.3f} {frame['quality']:3} {frame['pdq']}")
+
+
+def _settings(app: App) -> Settings:
+    """Of this installation; the defaults where there is none and none was named."""
+    from hashmatch.config import Settings
+    from hashmatch.config.settings import SettingsMissing
+
+    try:
+        return app.settings
+    except SettingsMissing:
+        if app.config is not None:
+            raise
+        return Settings()
 
 
 def _as_json(path: Path, verdict: Verdict, versions: dict[str, int]) -> dict[str, Any]:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
     from hashmatch.custody.inspection import Finding
-    from hashmatch.db.schema import CaseRow
+    from hashmatch.db.schema import CaseRow, CaseStepRow
 
 STATES = (
     "detected",
@@ -88,7 +88,8 @@ def list_command(app: App, state: str | None, as_json: bool) -> None:
     detected   matched; the original is still in clip storage
     sealed     a sealed copy was written, and is not verified yet
     verified   the sealed copy was read back whole; the platform is being told
-    withdrawn  the platform shows the clip to nobody; the original is still there
+    withdrawn  the platform shows the clip to nobody, or nobody was told
+               ([withdraw] how = "nothing"); the original is still there
     removed    the original was removed from clip storage
     held       as removed, and a legal hold is on it
     reported   as removed, and it was reported
@@ -264,9 +265,15 @@ def _steps(session: Session, row: CaseRow) -> list[str]:
 
     query = select(CaseStepRow).where(CaseStepRow.case_id == row.id).order_by(CaseStepRow.id)
     return [
-        f"{step.step} {shown_time(step.intended_at)}: {step.result.get('leaf', 'not finished')}"
+        f"{step.step} {shown_time(step.intended_at)}: {_came_of(step)}"
         for step in session.scalars(query)
     ]
+
+
+def _came_of(step: CaseStepRow) -> str:
+    if step.ended_at is None:
+        return "not finished"
+    return str(step.result.get("leaf", "finished; what is known of it was forgotten"))
 
 
 def _renditions(session: Session, row: CaseRow) -> list[str]:

@@ -194,16 +194,20 @@ def _overview(session: Session, row: ReviewRow) -> dict[str, Any]:
 
 
 def _details(session: Session, row: ReviewRow) -> dict[str, Any]:
+    from hashmatch.db.queries import work_of
     from hashmatch.db.schema import ClipRow, StandingRow
     from hashmatch.report.evidence import in_words
     from hashmatch.reviews.findings import Finding, digests_of
     from hashmatch.reviews.standing import said_of
 
     clip = session.get_one(ClipRow, row.clip_id)
+    matches_of = _matches(session, row)
+    run = matches_of[0].run_id if matches_of else row.run_id
+    looked = work_of(session, run, row.clip_id)
     digested = digests_of(session, row.clip_id, row.etag)
     said = said_of(session, row.clip_id, row.etag, digested.sha256 if digested else None)
     matches = []
-    for match in _matches(session, row):
+    for match in matches_of:
         name = Finding.of(match).name
         standing = session.get(StandingRow, tuple(name))
         wrong, right = name in said.rejected, name in said.confirmed
@@ -230,6 +234,7 @@ def _details(session: Session, row: ReviewRow) -> dict[str, Any]:
         "channel": clip.channel,
         "opened_at": shown_time(row.opened_at),
         "waited": _waited(row),
+        "why": (looked.notes if looked is not None else None) or [],
         "run": row.run_id,
         "renditions": _renditions(session, clip.rendition_of, row.id),
         "decided_at": shown_time(row.decided_at),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ from hashmatch.cli.app import App, emit_json, json_option, pass_app, table
 if TYPE_CHECKING:
     from hashmatch.db.queries import ClipResult
     from hashmatch.db.schema import RunRow
+    from hashmatch.model import Outcome
 
 
 @click.group("runs")
@@ -24,24 +26,26 @@ def runs_command() -> None:
 @json_option
 @pass_app
 def list_command(app: App, count: int, as_json: bool) -> None:
-    """The last runs, newest first.
+    """The last runs, newest first: what came of their clips, and how long they took.
 
     \b
     Example:
       hashmatch runs list --last 5
     """
+    from hashmatch.db.ledger import outcomes
     from hashmatch.db.queries import last_runs
 
     with app.db.read() as session:
-        rows = [_about(row) for row in last_runs(session, count)]
+        rows = [_about(row, outcomes(session, row.id)) for row in last_runs(session, count)]
     if as_json:
         emit_json(rows)
         return
     if not rows:
         click.echo("No run yet. Start one with `hashmatch scan`.")
         return
-    columns = ["run", "kind", "status", "started", "listed", "quarantined", "canary", "exit"]
-    table(columns, [[_cell(row[column]) for column in columns] for row in rows])
+    columns = ["run", "kind", "status", "started", "took", "listed", "outcomes", "canary", "exit"]
+    shown = [{**r, "took": _took(r["seconds"]), "outcomes": _counts(r["outcomes"])} for r in rows]
+    table(columns, [[_cell(row[column]) for column in columns] for row in shown])
 
 
 @runs_command.command("show")
@@ -56,18 +60,22 @@ def list_command(app: App, count: int, as_json: bool) -> None:
 def show_command(app: App, run: str, outcome: str | None, as_json: bool) -> None:
     """What a run said of its clips, and why. RUN is a run's name, or `last`.
 
+    The counts come first, then what is not clean, then the rest.
+
     \b
     Example:
       hashmatch runs show last --outcome unscannable
     """
-    from hashmatch.db.queries import find_run, results
+    from hashmatch.db.ledger import outcomes
+    from hashmatch.db.queries import find_run, lists_matched, results
 
     with app.db.read() as session:
         row = find_run(session, run)
         if row is None:
             raise click.UsageError(f"there is no run {run!r}; see hashmatch runs list")
-        about = _about(row)
+        about = _about(row, outcomes(session, row.id))
         clips = list(results(session, row.id, outcome))
+        lists = lists_matched(session, row.id)
         summary = row.summary
     if as_json:
         shown = [asdict(clip) for clip in clips]
@@ -75,20 +83,28 @@ def show_command(app: App, run: str, outcome: str | None, as_json: bool) -> None
         return
     click.echo(
         f"{about['run']}: {about['kind']}, {about['status']}, started {about['started']}, "
-        f"canary {about['canary']}, exit code {_cell(about['exit'])}"
+        f"took {_cell(_took(about['seconds']))}, canary {about['canary']}, "
+        f"exit code {_cell(about['exit'])}"
     )
-    if row.selection.get("stored") and "outcomes" in summary:
-        counts = ", ".join(f"{n} {name}" for name, n in summary["outcomes"].items() if n)
+    if summary.get("error"):
+        click.echo(f"failed: {summary['error']}")
+    counts = _counts(about["outcomes"])
+    if row.selection.get("stored"):
         click.echo(f"compared from what is stored: {counts or 'nothing'}; below, what it changed")
+    else:
+        click.echo(f"{counts or 'no clip was looked at'}; {row.skipped_unchanged} unchanged")
     for alarm in summary.get("alarms", []):
         click.echo(f"ALARM: {alarm}")
     if summary.get("seen_by_rendition"):
         click.echo(f"{summary['seen_by_rendition']} clips were seen by another rendition of theirs")
-    rows = [[c.outcome, c.key, _why(c)] for c in clips]
+    rows = [[c.outcome, c.key, _why(c, lists.get(c.key, []))] for c in clips]
     table(["outcome", "clip", "why"], rows)
 
 
-def _about(row: RunRow) -> dict[str, Any]:
+def _about(row: RunRow, outcomes: Mapping[Outcome, int]) -> dict[str, Any]:
+    from hashmatch.db.queries import OUTCOMES
+
+    took = (row.ended_at - row.started_at).total_seconds() if row.ended_at else None
     return {
         "run": row.id,
         "kind": row.kind,
@@ -96,8 +112,10 @@ def _about(row: RunRow) -> dict[str, Any]:
         "status": row.status,
         "started": row.started_at.isoformat(timespec="seconds"),
         "ended": row.ended_at.isoformat(timespec="seconds") if row.ended_at else None,
+        "seconds": took,
         "lists": row.lists,
         "listed": row.listed,
+        "outcomes": {name.value: outcomes[name] for name in OUTCOMES},
         "skipped_unchanged": row.skipped_unchanged,
         "quarantined": row.quarantined,
         "canary": row.canary,
@@ -105,11 +123,29 @@ def _about(row: RunRow) -> dict[str, Any]:
     }
 
 
-def _why(clip: ClipResult) -> str:
+def _why(clip: ClipResult, lists: Sequence[str]) -> str:
     from hashmatch.model import Reason
 
-    why = Reason(clip.reason).text if clip.reason else ""
-    return f"seen by {clip.seen_by}" if clip.seen_by and not why else why
+    parts = [Reason(clip.reason).text] if clip.reason else []
+    if lists:
+        parts.append(f"matches {', '.join(lists)}")
+    parts += clip.notes
+    if clip.seen_by:
+        parts.append(f"seen by {clip.seen_by}")
+    return "; ".join(parts)
+
+
+def _counts(outcomes: Mapping[str, int]) -> str:
+    return ", ".join(f"{count} {name}" for name, count in outcomes.items() if count)
+
+
+def _took(seconds: float | None) -> str | None:
+    if seconds is None:
+        return None
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{minutes} min"
 
 
 def _cell(value: object) -> str:

@@ -41,8 +41,9 @@ def init_command(
 ) -> None:
     """Make hashmatch.toml, keys and database in a folder, and say what to do next.
 
-    What is there already is kept; the database is brought up to this version's tables. The vault
-    gets a marker, without which nothing is put into it later: an unmounted disk looks empty.
+    What is there already is kept; options that say otherwise than its hashmatch.toml are refused. The
+    database is brought up to this version's tables. A folder given with --clips must be there. The
+    vault gets a marker, without which nothing is put into it later: an unmounted disk looks empty.
 
     \b
     Example:

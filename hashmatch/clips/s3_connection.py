@@ -33,6 +33,7 @@ from hashmatch.clips.keys import to_name
 from hashmatch.clips.s3_lock import NoObjectLock, tells_of_no_lock
 from hashmatch.clips.store import (
     KeyRefused,
+    ObjectArchived,
     ObjectChanged,
     ObjectDenied,
     ObjectExists,
@@ -137,8 +138,7 @@ class Connection:
         if code in _FULL or status == 507:
             return StorageFull(url=self.url, problem=f"it answered {said} to {key!r}.")
         if code == "InvalidObjectState":
-            problem = f"{key!r} is archived and must be restored before it can be read."
-            return StorageError(url=self.url, problem=problem)
+            return ObjectArchived(url=self.url, key=key)
         if code == "NoSuchUpload":
             problem = f"the upload of {key!r} was removed while it was under way."
             return StorageUnavailable(url=self.url, problem=problem)

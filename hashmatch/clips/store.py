@@ -60,6 +60,13 @@ class ObjectDenied(StorageError):
     """
 
 
+class ObjectArchived(StorageError):
+    """{url}: {key!r} is archived and must be restored before it can be read.
+
+    Restore it from the archive tier (Glacier, for one), or leave such keys out with clips.exclude.
+    """
+
+
 class KeyRefused(StorageError):
     """{url}: {key!r} cannot be used as a name there: {problem}.
 

@@ -44,6 +44,7 @@ from hashmatch.clips.store import (
     Deletion,
     KeyRefused,
     ListingIncomplete,
+    ObjectArchived,
     ObjectChanged,
     ObjectDenied,
     ObjectExists,
@@ -250,6 +251,8 @@ class ObjectStore:
             raise self._failure(error, key) from None
 
     def _failure(self, error: Exception, key: str) -> StorageError:
+        if "BlobArchived" in str(error):
+            return ObjectArchived(url=self.url, key=key)
         # A listing that is refused has no class of its own, only its text.
         status = re.search(r"status code: (\d{3})", str(error))
         if status is None:

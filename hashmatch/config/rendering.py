@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -31,5 +32,5 @@ def _toml(value: Any) -> str:
         return str(value)
     if isinstance(value, list | tuple):
         return "[" + ", ".join(_toml(item) for item in value) + "]"
-    text = str(value or "").replace("\\", "\\\\").replace('"', '\\"')
-    return f'"{text}"'
+    # TOML's strings know JSON's escapes, and take no DEL as it is.
+    return json.dumps(str(value or ""), ensure_ascii=False).replace("\x7f", "\\u007f")

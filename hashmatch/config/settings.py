@@ -6,7 +6,7 @@ import difflib
 import json
 import os
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import get_origin
 
@@ -38,6 +38,16 @@ from hashmatch.config.sections import (
 from hashmatch.errors import ConfigError
 
 FILE = "hashmatch.toml"
+
+
+class SettingsMissing(ConfigError):
+    """{source}: there is no such file.
+
+    Go to the installation's folder, or name its settings with `hashmatch --config FILE` or
+    HASHMATCH_CONFIG. `hashmatch init` makes a new installation.
+    """
+
+
 _PREFIX = "HASHMATCH_"
 
 
@@ -92,10 +102,10 @@ def load(file: Path | None = None) -> Settings:
     """
     source = file or Path(FILE)
     try:
-        given = tomllib.loads(source.read_text("utf-8"))
+        given = tomllib.loads(source.read_text("utf-8-sig"))  # some editors write a mark
     except FileNotFoundError:
         if file is not None or not any(_named_in_environment()):
-            raise ConfigError(source=source, problem="there is no such file") from None
+            raise SettingsMissing(source=source.absolute()) from None
         given = {}
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ConfigError(source=source, problem=str(error)) from None
@@ -106,7 +116,7 @@ def load(file: Path | None = None) -> Settings:
         problem = "not JSON, as which lists are written in the environment: '[\"*.mp4\"]'"
         raise ConfigError(source=next(_not_json(), "environment"), problem=problem) from None
     except ValidationError as error:
-        raise ConfigError(source=source, problem=_explain(error)) from None
+        raise ConfigError(source=_source_of(error, source), problem=_explain(error)) from None
     settings._home = source.parent.absolute()
     return settings
 
@@ -154,6 +164,20 @@ def _suggest(name: str, known: set[str]) -> str:
     return f"; did you mean {near[0]}?" if near else ""
 
 
+def _variable_of(loc: Sequence[int | str]) -> str | None:
+    """The environment's variable that gave this setting, if one did."""
+    wanted = f"{_PREFIX}{'__'.join(str(part) for part in loc[:2])}".upper()
+    return next((name for name in os.environ if name.upper() == wanted), None)
+
+
+def _source_of(error: ValidationError, file: Path) -> str | Path:
+    """Where what is wrong was said: the file, or the variables if all of it was there."""
+    variables = [_variable_of(item["loc"]) for item in error.errors(include_input=False)]
+    if None in variables:
+        return file
+    return ", ".join(dict.fromkeys(name for name in variables if name is not None))
+
+
 def _explain(error: ValidationError) -> str:
     """Each problem with its setting's name, and no value: it may be a secret."""
     known_sections = dict(sections())
@@ -161,6 +185,8 @@ def _explain(error: ValidationError) -> str:
     for item in error.errors(include_input=False, include_url=False):
         section, *rest = (str(part) for part in item["loc"])
         name = f"[{section}] {'.'.join(rest)}" if rest else f"[{section}]"
+        if (variable := _variable_of(item["loc"])) is not None:
+            name = f"{name} (of {variable})"
         if item["type"] == "extra_forbidden":
             known = set(known_sections[section].model_fields) if rest else set(known_sections)
             problems.append(

@@ -269,7 +269,9 @@ class Custody:
         return outbox.put(session, outbox.Kind.WITHDRAW, row, clip, at)
 
     def _withdraw(self, case: Case) -> None:
-        """Go on when the platform has said that it shows the clip to nobody any more."""
+        """Go on when the platform has said that it shows the clip to nobody any more, or when the
+        settings say that it is not told.
+        """
         with self.db.write() as session:
             message = self._message(session, case, datetime.now(UTC))
         answer = self.platform.deliver(message)

@@ -104,11 +104,12 @@ def note(
     row.poll_url, row.problem = reply.poll, reply.problem
     row.answer = {**told, "detail": reply.detail}
     row.next_at = next_at
-    if reply.status is Status.DONE:
+    if reply.status.settled:
         row.answered_at, row.next_at = at, None
     if reply.status is not Status.NO_ANSWER and told != before:
         body = {"case": row.case_id, "message": message, **told, "attempts": row.attempts}
-        log.append(session, "platform-answered", body, at)
+        asked = reply.status is not Status.NOBODY_TOLD
+        log.append(session, "platform-answered" if asked else "platform-not-told", body, at)
     return row
 
 

@@ -41,7 +41,7 @@ _OVERTAKEN = "what was to be said of the clip was overtaken by the contrary"
 class Answer:
     """How a message stands. problem: why it is not done, for logs; it names no clip.
 
-    status: done, pending, refused, no-answer, overtaken, or None before it was first said.
+    status: done, pending, refused, no-answer, nobody-told, overtaken, or None before it was first said.
     code: HTTP status or exit code. attempts: how often it was said, or asked about, in all.
     """
 
@@ -129,7 +129,7 @@ class Platform:
         return Answer(
             message=row.id,
             how=answer.get("how", self.channel.how),
-            done=status == Status.DONE,
+            done=status in (Status.DONE, Status.NOBODY_TOLD),
             status=status,
             code=answer.get("code"),
             attempts=row.attempts,

@@ -21,13 +21,19 @@ class Status(StrEnum):
     """How the platform stands to a message.
 
     `no-answer` may pass by itself: it could not be reached, or could not answer now. `refused` is for
-    a person to look at.
+    a person to look at. `nobody-told`: the settings name no way to tell it.
     """
 
     DONE = "done"
     PENDING = "pending"
     REFUSED = "refused"
     NO_ANSWER = "no-answer"
+    NOBODY_TOLD = "nobody-told"
+
+    @property
+    def settled(self) -> bool:
+        """There is no more to say or to wait for."""
+        return self in (Status.DONE, Status.NOBODY_TOLD)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +77,7 @@ class Nothing:
     how = "nothing"
 
     def ask(self, message: Message) -> Reply:
-        return Reply(Status.DONE)
+        return Reply(Status.NOBODY_TOLD)
 
 
 def bounded(said: str) -> str:

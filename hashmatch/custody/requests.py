@@ -178,12 +178,10 @@ def confirm(session: Session, case_id: str, *, by: str, now: datetime, terms: Te
             person=request.confirmed_by,
             at=log.written(request.confirmed_at),
         )
-    expires = log.written(request.expires_at)
     if _is_void(request, now):
+        expires = log.written(request.expires_at)
         raise RequestExpired(case=case_id, kind=kind, person=request.asked_by, expires=expires)
-    if by == request.asked_by:
-        others = ", ".join(terms.others(by)) or "nobody is named in [people] custodians"
-        raise SamePerson(case=case_id, kind=kind, person=by, others=others, expires=expires)
+    refuse_same_person(request, by, terms)
     permitted(terms.people, request.asked_by, Role.CUSTODIAN, named=True)
     refuse(session, row, kind, now, terms.rules)
     request.confirmed_by, request.confirmed_at = by, now
@@ -192,6 +190,18 @@ def confirm(session: Session, case_id: str, *, by: str, now: datetime, terms: Te
     body["by"] = commit_person(session, by)
     log.append(session, "request-confirmed", body, now)
     return request
+
+
+def refuse_same_person(request: RequestRow, by: str, terms: Terms) -> None:
+    """Raises SamePerson if it is who asked that would confirm it."""
+    if by == request.asked_by:
+        raise SamePerson(
+            case=request.case_id,
+            kind=Kind(request.kind),
+            person=by,
+            others=", ".join(terms.others(by)) or "nobody is named in [people] custodians",
+            expires=log.written(request.expires_at),
+        )
 
 
 def still_allowed(session: Session, request: RequestRow, now: datetime, terms: Terms) -> CaseRow:

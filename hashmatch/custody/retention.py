@@ -144,7 +144,7 @@ def applying(settings: Settings) -> tuple[Rule, ...]:
     else:
         source = str(settings.path(own))
         try:
-            text = settings.path(own).read_text("utf-8")
+            text = settings.path(own).read_text("utf-8-sig")
         except OSError as error:
             problem = f"it cannot be read: {error.strerror}"
             raise RetentionWrong(source=source, rule="the file", problem=problem) from None

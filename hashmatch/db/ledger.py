@@ -250,6 +250,7 @@ def finish(
         raise ValueError(f"work {task.work_id} already has an outcome")
     work.state, work.etag, work.seconds = "done", etag, seconds
     work.outcome, work.reason, work.seen_by = verdict.outcome, verdict.reason, seen_by
+    work.notes = list(verdict.notes) or None
     clip = session.get_one(ClipRow, task.clip_id)
     clip.scanned_etag = etag
     clip.scanned_at, clip.scanned_run, clip.list_set = now, run_id, list_set

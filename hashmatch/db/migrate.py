@@ -50,7 +50,7 @@ def problem_with(revision: str | None) -> str | None:
     if revision in known:
         return (
             f"its tables are of revision {revision}, this hashmatch needs {known[-1]}. "
-            "Back it up, then run `hashmatch init`"
+            "Back it up, then run `hashmatch db upgrade`"
         )
     return (
         f"its tables are of revision {revision}, which is newer than this hashmatch knows "

@@ -5,20 +5,32 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import select
+from sqlalchemy import case, select
 from sqlalchemy.orm import Session
 
-from hashmatch.db.schema import ClipRow, RunRow, WorkRow
+from hashmatch.db.schema import ClipRow, MatchRow, RunRow, WorkRow
+from hashmatch.model import Action, Outcome
+
+OUTCOMES = (
+    Outcome.MATCHED,
+    Outcome.REVIEW,
+    Outcome.UNSCANNABLE,
+    Outcome.PARTIAL,
+    Outcome.CLEAN,
+)
 
 
 @dataclass(frozen=True, slots=True)
 class ClipResult:
-    """What one run said of one clip. seen_by: the key of the rendition decoded in its place."""
+    """What one run said of one clip. seen_by: the key of the rendition decoded in its place; notes:
+    what there is to say beside outcome and reason.
+    """
 
     key: str
     outcome: str
     reason: str | None
     seen_by: str | None
+    notes: tuple[str, ...] = ()
 
 
 def last_runs(session: Session, count: int) -> Sequence[RunRow]:
@@ -35,14 +47,44 @@ def find_run(session: Session, run_id: str) -> RunRow | None:
 
 
 def results(session: Session, run_id: str, outcome: str | None) -> Iterator[ClipResult]:
-    """The clips of a run with what it said of them, by outcome and key."""
+    """The clips of a run with what it said of them: what needs somebody first, what is clean last."""
+    order = case({name.value: n for n, name in enumerate(OUTCOMES)}, value=WorkRow.outcome)
     query = (
-        select(ClipRow.key, WorkRow.outcome, WorkRow.reason, WorkRow.seen_by)
+        select(ClipRow.key, WorkRow.outcome, WorkRow.reason, WorkRow.seen_by, WorkRow.notes)
         .join(ClipRow, WorkRow.clip_id == ClipRow.id)
         .where(WorkRow.run_id == run_id, WorkRow.outcome.is_not(None))
-        .order_by(WorkRow.outcome, ClipRow.key)
+        .order_by(order, ClipRow.key)
     )
     if outcome is not None:
         query = query.where(WorkRow.outcome == outcome)
-    for key, found, reason, seen_by in session.execute(query.execution_options(yield_per=1000)):
-        yield ClipResult(key, str(found), reason, seen_by)
+    for key, found, reason, seen_by, notes in session.execute(
+        query.execution_options(yield_per=1000)
+    ):
+        yield ClipResult(key, str(found), reason, seen_by, tuple(notes or ()))
+
+
+def lists_matched(session: Session, run_id: str) -> dict[str, list[str]]:
+    """The lists that the clips which a run took match, by the clips' keys."""
+    query = (
+        select(ClipRow.key, MatchRow.list_name)
+        .join(MatchRow, MatchRow.clip_id == ClipRow.id)
+        .join(WorkRow, (WorkRow.clip_id == ClipRow.id) & (WorkRow.run_id == MatchRow.run_id))
+        .where(
+            MatchRow.run_id == run_id,
+            MatchRow.action != Action.LOG,
+            WorkRow.outcome == Outcome.MATCHED,
+        )
+        .distinct()
+        .order_by(ClipRow.key, MatchRow.list_name)
+    )
+    found: dict[str, list[str]] = {}
+    for key, name in session.execute(query):
+        found.setdefault(key, []).append(name)
+    return found
+
+
+def work_of(session: Session, run_id: str, clip_id: int) -> WorkRow | None:
+    """What a run said of one clip."""
+    return session.scalars(
+        select(WorkRow).where(WorkRow.run_id == run_id, WorkRow.clip_id == clip_id)
+    ).one_or_none()

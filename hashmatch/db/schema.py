@@ -174,7 +174,8 @@ class WorkRow(Base):
     """One clip's turn in one run: waiting, leased with its shard to a worker, or done.
 
     `seen_by`: the key of the rendition that was decoded in this clip's place. `leaf`: the `seq` of
-    the leaf that says what came of it.
+    the leaf that says what came of it. `notes`: what there is to say beside outcome and reason, as a
+    list of sentences; None for nothing.
     """
 
     __tablename__ = "work"
@@ -193,6 +194,7 @@ class WorkRow(Base):
     seconds: Mapped[float | None]
     seen_by: Mapped[str | None] = mapped_column(Text)
     leaf: Mapped[int | None] = mapped_column(BigInteger)
+    notes: Mapped[list[str] | None] = mapped_column(JSON(none_as_null=True))
 
     __table_args__ = (
         UniqueConstraint("run_id", "clip_id"),

@@ -72,20 +72,21 @@ class Database:
         if problem is not None:
             raise DatabaseError(url=self.url, problem=problem)
 
-    def upgrade(self) -> None:
+    def upgrade(self) -> tuple[str | None, str | None]:
         """Makes the tables, or brings older ones up to date. All of it or nothing.
+
+        Returns the revision before, None for no tables, and the one now.
 
         A new SQLite file belongs to its owner alone (0600): it holds the lists' hashes.
         Raises DatabaseError if the tables are newer than this code.
         """
         if self.file is None:
-            self._upgrade(self.engine)
-            return
+            return self._upgrade(self.engine)
         self._create(self.file)
         engine = sqlite_engine(self.file, foreign_keys=False)
         self._name_errors(engine)
         try:
-            self._upgrade(engine)
+            return self._upgrade(engine)
         finally:
             engine.dispose()
 
@@ -105,7 +106,7 @@ class Database:
         """Closes the connections that wait in the pool."""
         self.engine.dispose()
 
-    def _upgrade(self, engine: Engine) -> None:
+    def _upgrade(self, engine: Engine) -> tuple[str | None, str | None]:
         with engine.begin() as connection:
             revision = migrate.revision_of(connection)
             if revision is not None and revision not in migrate.known_revisions():
@@ -116,6 +117,7 @@ class Database:
                 if orphan is not None:
                     problem = f"a row of {orphan[0]} refers to a missing row of {orphan[2]}"
                     raise DatabaseError(url=self.url, problem=problem)
+            return revision, migrate.revision_of(connection)
 
     def _create(self, file: Path) -> None:
         try:

@@ -65,7 +65,13 @@ def safe_id(id: str, names: KeyedNames) -> str:
 
 
 class Assembler:
+    """unnamed, renamed: how many entries have a keyed name because their list gives them no id, or
+    one that holds a hash.
+    """
+
     def __init__(self, names: KeyedNames) -> None:
+        self.unnamed = 0
+        self.renamed = 0
         self._names = names
         self._index: dict[str, int] = {}
         self._algorithms = array("B")
@@ -96,7 +102,10 @@ class Assembler:
             self._classes[index] = self._class(row.classification)
             self._amend(index).classification = row.classification
         if given is not None and self._holds_own_hash(row, given):
-            self._amend(index).id = self._names.entry("id", given.lower().encode())
+            amended = self._amend(index)
+            # Ids that hold 32 digits in a row were given another name with their first row.
+            self.renamed += amended.id is None and safe_id(given, self._names) == given
+            amended.id = self._names.entry("id", given.lower().encode())
         return Placed(index, False, "", media, None, None)
 
     def blank(self, group: str, where: str) -> None:
@@ -115,11 +124,13 @@ class Assembler:
         extra = row.extra
         if given is None:
             id = self._names.entry(row.algorithm.value, row.bits)
+            self.unnamed += 1
         else:
             id = safe_id(given, self._names)
             if id == given and self._holds_own_hash(row, given):
                 id = self._names.entry("id", given.lower().encode())
             if id != given:
+                self.renamed += 1
                 extra = {**(extra or {}), "entry_id": given}
         media = row.media or _inferred(row)
         index = len(self._media)

@@ -101,7 +101,7 @@ def import_list(
             raise ListUnreadable(name=name, problem="its file changed while it was read")
         staged.tally.check(name, max_rejected)
         trust.check_untyped(name, staged.assumed, staged.median_split)
-        trust.check_entries(name, staged.entries)
+        trust.check_entries(name, staged.entries, staged.tally)
         with db.write() as session:
             row = _next_version(session, name, at)
             row.source = delivery.source or _source(paths)
@@ -188,6 +188,7 @@ def _leaf(session: Session, row: ListVersionRow, count: int, tally: trust.Tally)
         "hashes": dict(row.algorithms),
         "rejected": {fault.name.lower(): n for fault, n in sorted(tally.rejected.items())},
         "left_out": {fault.name.lower(): n for fault, n in sorted(tally.left_out.items())},
+        "incomparable": dict(sorted(tally.incomparable.items())),
         "by": commit_person(session, row.imported_by),
     }
 

@@ -31,11 +31,14 @@ from hashmatch.errors import ListError
 from hashmatch.lists.bulk import insert_rows, reserve
 from hashmatch.lists.entries import Assembler
 from hashmatch.lists.formats import ListFile, Rejected, Row
-from hashmatch.lists.formats.rows import BadRow, Fault
+from hashmatch.lists.formats.kinds import kind_of
+from hashmatch.lists.formats.rows import BadRow, Fault, hashlike
 from hashmatch.lists.trust import Tally
 from hashmatch.model import Algorithm
 
 BATCH = 5000
+SHOWN_COLUMNS = 12
+LONGEST_NAME = 60
 _ENTRY = cast(Table, EntryRow.__table__)
 _HASH = cast(Table, EntryHashRow.__table__)
 
@@ -67,6 +70,7 @@ class Staging:
         self.assumed = 0
         self.median_split = 0
         self.notes: list[str] = []
+        self._unused: dict[str, None] = {}
 
     def __enter__(self) -> Staging:
         return self
@@ -87,12 +91,13 @@ class Staging:
             if isinstance(row, Rejected):
                 if row.fault is Fault.FEATURELESS_FRAME and row.group is not None:
                     self._assembler.blank(row.group, f"{prefix}{row.line}")
-                self.tally.reject(row.fault, f"{prefix}{row.line}")
+                self.tally.reject(row.fault, f"{prefix}{row.line}", row.kind)
                 continue
             try:
                 self._add(row)
             except BadRow as bad:
                 self.tally.reject(bad.fault, f"{prefix}{row.line}")
+        self._unused.update(dict.fromkeys(file.unused))
         if not file.complete:
             self.notes.append(
                 f"{file.name}: its last line has no line end; compare it with the partner's file"
@@ -108,6 +113,8 @@ class Staging:
                 f"{self.assumed} hashes of 64 digits name no algorithm and were taken for PDQ "
                 "(--algorithm sha256 if they are file digests)"
             )
+        self.notes += _unused_columns(list(self._unused))
+        self.notes += _keyed_names(self._assembler.unnamed, self._assembler.renamed)
 
     def write(self, session: Session, version_id: int) -> None:
         """All of it into the database, as the content of this version."""
@@ -178,3 +185,47 @@ class Staging:
                 folder=tempfile.gettempdir(),
                 problem=error.strerror or "it failed",
             ) from error
+
+
+def _unused_columns(columns: list[str]) -> list[str]:
+    """What a person should know of columns that are none of ours. Names no hash."""
+    if not columns:
+        return []
+    # A file without its header, or keys of JSON objects, may have hashes where names should be.
+    fit = [c for c in columns if c.isprintable() and len(c) <= LONGEST_NAME and not hashlike(c)]
+    shown = ", ".join(c or "(no name)" for c in fit[:SHOWN_COLUMNS])
+    if more := len(columns) - len(fit[:SHOWN_COLUMNS]):
+        shown += (
+            f"{' and ' if shown else ''}{more} {'more' if shown else 'whose names are not fit'}"
+        )
+    notes = [
+        f"Columns that were not used, only kept with the entries: {shown}. "
+        "If one of them is ours under another name: --map THEIRS=OURS"
+    ]
+    compared = [c for c in fit if isinstance(kind_of(c), Algorithm)]
+    if compared:
+        notes.append(
+            f"The hashes in {', '.join(compared[:SHOWN_COLUMNS])} are not compared: only those in the "
+            "column `hash` are. Give each hash a row of its own, with the same entry_id"
+        )
+    return notes
+
+
+def _keyed_names(unnamed: int, renamed: int) -> list[str]:
+    notes = []
+    if unnamed:
+        notes.append(
+            f"{_entries(unnamed)} no id in the file; hashmatch names each of them by a keyed name "
+            "(entry-…), which stays the same from version to version. If a column has their ids: "
+            "--map THEIRS=entry_id"
+        )
+    if renamed:
+        notes.append(
+            f"{_entries(renamed)} an id that holds a hash; hashmatch shows a keyed name (entry-…) in "
+            "its place"
+        )
+    return notes
+
+
+def _entries(count: int) -> str:
+    return "1 entry has" if count == 1 else f"{count} entries have"

@@ -3,7 +3,7 @@
 check_digest(name, expected, found)         the bytes are those that the partner published
 tally.check(name, limit)                    nearly all of its rows can be used
 check_untyped(name, hashes, split)          hashes taken for PDQ look like PDQ
-check_entries(name, entries)                it is not empty
+check_entries(name, entries, tally)         it is not empty
 check_shrink(name, old, new, limit)         it did not lose a large part of its entries
 check_trial(name, result, ...)              it does not match half of what is stored
 check_age(name, imported, now, limit)       it is not older than the installation allows
@@ -39,7 +39,7 @@ class ListRejected(ListError):
 
 
 class ListWithoutEntries(ListError):
-    """{name}: there is no entry that could be used.
+    """{name}: there is no entry that could be used{left_out}.
 
     A list without entries is taken for a mistake. `hashmatch lists deactivate {name}` stops a list.
     """
@@ -89,15 +89,21 @@ class TrialTooWide(ListError):
 
 @dataclass
 class Tally:
-    """Counts the rows of an import, and why some were left out. Holds no content of any."""
+    """Counts the rows of an import, and why some were left out. Holds no content of any.
+
+    incomparable: how many of `left_out` were of each kind that cannot be compared.
+    """
 
     rows: int = 0
     rejected: Counter[Fault] = field(default_factory=Counter)
     left_out: Counter[Fault] = field(default_factory=Counter)
+    incomparable: Counter[str] = field(default_factory=Counter)
     lines: dict[Fault, list[str]] = field(default_factory=dict)
 
-    def reject(self, fault: Fault, where: str) -> None:
+    def reject(self, fault: Fault, where: str, kind: str | None = None) -> None:
         """where: `line 17`, with the file's name before it where there are several."""
+        if kind is not None:
+            self.incomparable[kind] += 1
         if fault.harmless:
             self.left_out[fault] += 1
             return
@@ -127,6 +133,18 @@ class Tally:
             texts.append(f"{', '.join(lines)}{more}: {fault.value}")
         return texts
 
+    def omissions(self) -> list[str]:
+        """One text for each harmless reason to leave rows out, with the kinds of hashes by name."""
+        texts = [
+            f"{_rows(n)} left out: {fault.value}"
+            for fault, n in self.left_out.most_common()
+            if fault is not Fault.INCOMPARABLE
+        ]
+        return texts + [
+            f"{_rows(n)} left out: {kind}, which hashmatch cannot compare"
+            for kind, n in self.incomparable.most_common()
+        ]
+
 
 @dataclass(frozen=True)
 class TrialResult:
@@ -140,6 +158,10 @@ class TrialResult:
     near: int = 0
 
 
+def _rows(count: int) -> str:
+    return f"{count} row" if count == 1 else f"{count} rows"
+
+
 def check_digest(name: str, expected: str | None, found: str) -> None:
     if expected is not None and expected.strip().lower() != found:
         raise DigestDiffers(name=name, expected=expected.strip().lower(), found=found)
@@ -151,9 +173,13 @@ def check_untyped(name: str, hashes: int, split: int) -> None:
         raise NotPdq(name=name, hashes=hashes, split=split)
 
 
-def check_entries(name: str, entries: int) -> None:
+def check_entries(name: str, entries: int, tally: Tally | None = None) -> None:
+    """tally: of the import that made them. Raises ListWithoutEntries."""
     if entries == 0:
-        raise ListWithoutEntries(name=name)
+        found = tally.incomparable.most_common() if tally is not None else []
+        kinds = ", ".join(f"{_rows(n)} of {kind}" for kind, n in found)
+        told = f": {kinds}, which hashmatch cannot compare" if kinds else ""
+        raise ListWithoutEntries(name=name, left_out=told)
 
 
 def check_shrink(name: str, old: int, new: int, limit: float) -> None:

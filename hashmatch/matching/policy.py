@@ -11,7 +11,7 @@ as evidence; only what was seen well enough, and matches nothing, is clean.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -39,6 +39,8 @@ SHARE_FROM_CLIPS = 20
 # Of a longer listed video in which nothing moves, so that its order cannot tell, this share of its
 # different pictures, found in any order, is the video.
 COVERED = 0.5
+# Entries that a note names; the matches have all of them.
+NAMED_ENTRIES = 3
 
 
 class Rules(NamedTuple):
@@ -59,10 +61,12 @@ def decide(
     *,
     min_coverage: float,
     quality: int,
+    held: Container[tuple[str, str]] = (),
 ) -> Verdict:
     """The one outcome of a clip. Matches on lists that only log are kept and change nothing.
 
-    min_coverage: 0..1; quality: PDQ quality from which a frame is usable.
+    min_coverage: 0..1; quality: PDQ quality from which a frame is usable; held: (list, entry) whose
+    matches the caller made to be for review only, and says why itself.
     """
     coverage = fingerprint.coverage
     unseen = _unseen(fingerprint, min_coverage, quality)
@@ -74,7 +78,11 @@ def decide(
         return Verdict(Outcome.CLEAN, None, coverage, tuple(matches))
     else:
         return Verdict(*unseen, coverage, tuple(matches))
-    notes = () if unseen is None else (f"not seen in full: {unseen[1].text}",)
+    notes: tuple[str, ...] = ()
+    if unseen is not None:
+        notes = (f"not seen in full: {unseen[1].text}",)
+    if outcome is Outcome.REVIEW:
+        notes += _why_review(matches, rules, held)
     return Verdict(outcome, None, coverage, tuple(matches), notes)
 
 
@@ -99,6 +107,37 @@ def sure(match: Match, rules: Rules) -> bool:
     if match.listed == 0 or match.brief:
         return True
     return not match.moves and match.covered >= COVERED
+
+
+def _why_review(
+    matches: Sequence[Match], rules: Rules, held: Container[tuple[str, str]]
+) -> tuple[str, ...]:
+    """Why no match is taken without a second look: a sentence a cause, with the entries it is of."""
+    causes: dict[str, list[str]] = {}
+    for match in matches:
+        if match.action is not Action.LOG and (match.list, match.entry) not in held:
+            entries = causes.setdefault(_doubt(match, rules), [])
+            if (name := f"{match.list}/{match.entry}") not in entries:
+                entries.append(name)
+    return tuple(f"{cause}: {_named(entries)}" for cause, entries in causes.items())
+
+
+def _doubt(match: Match, rules: Rules) -> str:
+    """Why a match is for review."""
+    if match.action is Action.REVIEW:
+        return "the list's action is review"
+    if match.frames == 0:
+        return "near match: frames that are only alike, and too little evidence of a copy"
+    if match.frames < rules.min_frames:
+        return "single frame" if match.frames == 1 else f"only {match.frames} frames"
+    if match.moves:
+        return "near match: maybe the same room at another moment, and not a copy"
+    return "near match: too little of a listed video in which little moves"
+
+
+def _named(entries: Sequence[str]) -> str:
+    more = len(entries) - NAMED_ENTRIES
+    return ", ".join(entries[:NAMED_ENTRIES]) + (f" and {more} more" if more > 0 else "")
 
 
 def _unseen(
@@ -162,7 +201,7 @@ class Breaker:
         tripped = tuple("/".join(e) for e in entries if self._counts[e] == self._limit + 1)
         if not entries or any(self._counts[entry] <= self._limit for entry in entries):
             return verdict, tripped
-        names = ", ".join("/".join(entry) for entry in entries)
+        names = _named(["/".join(entry) for entry in entries])
         note = f"for review only: the circuit breaker holds {names}, which matches too many clips"
         verdict = replace(verdict, outcome=Outcome.REVIEW, notes=(*verdict.notes, note))
         return verdict, tripped

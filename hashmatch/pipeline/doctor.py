@@ -9,7 +9,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from hashmatch.audit.keys import load_id_key, load_signer
+from hashmatch.audit.keys import load_id_key, load_signer, load_verifier
 from hashmatch.audit.signing import Signer
 from hashmatch.clips.discover import Discovery
 from hashmatch.clips.opening import open_store
@@ -85,6 +85,9 @@ class _Patient:
 
     def keys(self) -> str:
         audit = self._settings.audit
+        if self._verifies_only():
+            load_verifier(self._settings.path(audit.key))
+            return "the log's public key: this host can verify and prove, and cannot scan"
         load_signer(self._settings.path(audit.key))
         load_id_key(self._settings.path(audit.id_key))
         return "there, and nobody else can read them"
@@ -158,6 +161,8 @@ class _Patient:
 
     def audit_log(self) -> str:
         assert self.db is not None
+        if self._verifies_only():
+            return "signed elsewhere: hashmatch audit verify"
         signer = Signer.of(self._settings)
         with self.db.read() as session:
             signer.check(session)
@@ -180,6 +185,14 @@ class _Patient:
         if problem is not None:
             raise CanaryFailed(when="doctor's examination", problem=problem)
         return "seen: decoded in its own process, hashed, found in the lists"
+
+    def _verifies_only(self) -> bool:
+        """[audit] key is a public key, which everybody may read."""
+        try:
+            begins = self._settings.path(self._settings.audit.key).read_bytes()[:1024]
+        except OSError:
+            return False
+        return bool(begins) and not begins.startswith(b"-----BEGIN")
 
     @property
     def _settings(self) -> Settings:

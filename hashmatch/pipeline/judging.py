@@ -5,7 +5,7 @@ judge(fingerprint, lists, settings).outcome
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 
 from hashmatch.config import Settings
 from hashmatch.matching.listset import ListSet
@@ -25,14 +25,23 @@ def judge(
     return verdict_of(fingerprint, found, settings)
 
 
-def verdict_of(fingerprint: Fingerprint, found: Iterable[Match], settings: Settings) -> Verdict:
-    """The one outcome of a fingerprint of which `found` was found on the active lists."""
+def verdict_of(
+    fingerprint: Fingerprint,
+    found: Iterable[Match],
+    settings: Settings,
+    held: Container[tuple[str, str]] = (),
+) -> Verdict:
+    """The one outcome of a fingerprint of which `found` was found on the active lists.
+
+    held: as `decide` takes it.
+    """
     return decide(
         fingerprint,
         [match for match in found if match.list != canary.LIST],
         rules(settings),
         min_coverage=settings.decode.min_coverage,
         quality=settings.match.quality,
+        held=held,
     )
 
 

@@ -52,18 +52,20 @@ class Reviewed:
             replace(match, action=Action.REVIEW) if _name(match) in held else match
             for match in kept
         )
-        decided = replace(self._decide(shown, kept, verdict), rejected=dropped)
+        decided = replace(self._decide(shown, kept, verdict, held), rejected=dropped)
         if held:
             names = ", ".join(str(name) for name in sorted(held))
             note = f"for review only: matches of {names} were rejected too often"
             decided = replace(decided, notes=(*decided.notes, note))
         return decided
 
-    def _decide(self, shown: Fingerprint, kept: tuple[Match, ...], before: Verdict) -> Verdict:
+    def _decide(
+        self, shown: Fingerprint, kept: tuple[Match, ...], before: Verdict, held: set[EntryName]
+    ) -> Verdict:
         """As `decide` does. A look that fell short in some other way still does."""
         if before.outcome not in (Outcome.MATCHED, Outcome.REVIEW):
             return replace(before, matches=kept)
-        decided = verdict_of(shown, kept, self.settings)
+        decided = verdict_of(shown, kept, self.settings, held)
         if before.reason is None:
             return decided
         outcome = Outcome.REVIEW if decided.outcome is Outcome.MATCHED else decided.outcome

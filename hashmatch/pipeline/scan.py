@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 
 from hashmatch.clips.ranges import open_ranges
 from hashmatch.clips.spool import ClipTooLarge, Spooled, SpoolFull, fetch
-from hashmatch.clips.store import ObjectChanged, ObjectDenied, ObjectNotFound, Store
+from hashmatch.clips.store import ObjectArchived, ObjectChanged, ObjectDenied, ObjectNotFound, Store
 from hashmatch.config import Settings
 from hashmatch.errors import HashmatchError, StorageError
 from hashmatch.matching.listset import ListSet
@@ -191,5 +191,7 @@ def _why(error: StorageError) -> Reason:
             return Reason.CHANGED
         case ObjectDenied():
             return Reason.STORAGE_DENIED
+        case ObjectArchived():
+            return Reason.ARCHIVED
         case _:
             return Reason.STORAGE_ERROR

@@ -152,7 +152,11 @@ class Turns:
 
     def _log(self, task: Task, verdict: Verdict) -> None:
         clip = self.job.names.clip(task.clip.key)
-        why = f" ({verdict.reason.text})" if verdict.reason else ""
+        told = [verdict.reason.text] if verdict.reason else []
+        # What storage answered may name the clip's key, which the log does not.
+        notes = (note.replace(repr(task.clip.key), clip) for note in verdict.notes)
+        told += [note for note in notes if len(task.clip.key) < 4 or task.clip.key not in note]
+        why = f" ({'; '.join(told)})" if told else ""
         about = {"run": self.run_id, "clip": clip, "outcome": verdict.outcome}
         logger.info("%s: %s%s", clip, verdict.outcome, why, extra=about)
 

@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from copy import copy
 from datetime import UTC, datetime
 from typing import Any
 from unittest import mock
@@ -22,6 +23,7 @@ from hashmatch.audit import log
 from hashmatch.cli.main import COMMANDS, cli
 from hashmatch.db.schema import ClipRow, ReviewRow
 from hashmatch.db.session import Database
+from hashmatch.model import Reason
 
 SIZE = {"width": 192, "height": 144}
 OUTCOMES = {"matched", "review", "clean", "partial", "unscannable"}
@@ -190,6 +192,17 @@ def test_hash_gives_digests_and_every_frames_hash(hashmatch):
         assert (int(frame["pdq"], 16) ^ int(text, 16)).bit_count() <= 6
 
 
+def test_hash_needs_no_installation(hashmatch, tmp_path):
+    file = hashmatch.home / "own.mp4"
+    write_clip(file, seed=7, seconds=0.5, width=192, height=144)
+    elsewhere = copy(hashmatch)
+    elsewhere.home = tmp_path
+    known = hashmatch.here("hash", "--json", str(file)).stdout
+    assert json.loads(elsewhere.here("hash", "--json", str(file)).stdout) == json.loads(known)
+    assert list(tmp_path.iterdir()) == []
+    elsewhere.here("--config", "mistyped.toml", "hash", str(file), code=14)
+
+
 def test_with_json_stdout_has_one_document_and_nothing_else(hashmatch, scanned):
     """Of every command that has --json and was not asked above."""
     case = hashmatch.json("quarantine", "list")[0]["case"]
@@ -230,12 +243,30 @@ def test_with_json_stdout_has_one_document_and_nothing_else(hashmatch, scanned):
 
 def test_without_a_terminal_tables_are_tab_separated(hashmatch, scanned):
     shown = hashmatch.here("runs", "show", scanned["run"]).stdout
-    rows = [line.split("\t") for line in shown.splitlines()[1:]]
+    rows = [line.split("\t") for line in shown.splitlines()[2:]]
     assert sorted(row[:2] for row in rows) == [
         ["clean", "clean.mp4"],
         ["matched", "listed.mp4"],
         ["unscannable", "text.mp4"],
     ]
+
+
+def test_a_run_shows_its_counts_first_then_what_is_not_clean_with_its_reason(hashmatch, scanned):
+    _, counts, *clips = hashmatch.here("runs", "show", scanned["run"]).stdout.splitlines()
+    assert counts == "1 matched, 1 unscannable, 1 clean; 0 unchanged"
+    outcomes, _, why = zip(*(line.split("\t") for line in clips), strict=True)
+    assert outcomes == ("matched", "unscannable", "clean")
+    assert why[0].startswith("matches ")
+    assert why[1] == Reason.NOT_MEDIA.text
+
+
+def test_the_list_of_runs_has_outcomes_and_durations(hashmatch, scanned):
+    (run,) = (r for r in hashmatch.json("runs", "list") if r["run"] == scanned["run"])
+    assert run["outcomes"] == scanned["outcomes"]
+    assert scanned["seconds"] - 1 < run["seconds"] < scanned["seconds"] + 3
+    (line,) = (x for x in hashmatch.here("runs", "list").stdout.splitlines() if scanned["run"] in x)
+    assert "1 matched, 1 unscannable, 1 clean" in line
+    assert f"{run['seconds']:.1f} s" in line
 
 
 def test_another_settings_file_is_taken_with_config(hashmatch, tmp_path):

@@ -323,6 +323,13 @@ def test_the_breaker_counts_renditions_as_the_one_clip_they_are(hashmatch, drawn
     assert len(summary["alarms"]) == 1
     outcomes = {(key.split("/")[0], outcome) for key, (outcome, _) in hashmatch.outcomes().items()}
     assert len(outcomes) == 2
+    shown = hashmatch.here("runs", "show").stdout.splitlines()
+    held = [line for line in shown if line.startswith("review")]
+    assert len(held) == 3
+    assert all("for review only: the circuit breaker holds frames/v1" in line for line in held)
+    review = json.loads(hashmatch.here("review", "list", "--json").stdout)[0]["review"]
+    (why,) = json.loads(hashmatch.here("review", "show", review, "--json").stdout)["why"]
+    assert "circuit breaker" in why
 
 
 def test_a_rendition_that_cannot_be_read_while_the_others_are_taken_is_an_alarm(hashmatch, drawn):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import json
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -63,9 +64,11 @@ class Night:
     storage: FailingBucket
     summary: dict[str, Any]
     outcomes: dict[str, tuple[str, str | None]]
+    log: str = ""
 
 
 EXPECTED = {
+    "b-archived.mp4": ("unscannable", "archived"),
     "b-denied.mp4": ("unscannable", "storage-denied"),
     "d-vanished.mp4": ("unscannable", "vanished"),
     "e-broken.mp4": ("unscannable", "storage-error"),
@@ -97,6 +100,7 @@ def bad_night(
     for key in EXPECTED | HEALTHY:
         storage.bucket.put(key, copy if key == "f-copy.mp4" else clean)
     storage.faults = {
+        "b-archived.mp4": refuse(403, "InvalidObjectState"),
         "b-denied.mp4": refuse(403, "AccessDenied"),
         "d-vanished.mp4": refuse(404, "NoSuchKey"),
         "e-broken.mp4": refuse(500, "InternalError"),
@@ -104,8 +108,9 @@ def bad_night(
         "h-cut.mp4": forward(storage.bucket.endpoint, send=1000),
         "i-changes.mp4": storage.changing("i-changes.mp4", clean),
     }
-    summary = hashmatch.scan(code=10)
-    yield Night(hashmatch, storage, summary, hashmatch.outcomes())
+    done = hashmatch.run("scan", "--json", code=10)
+    summary = json.loads(done.stdout)
+    yield Night(hashmatch, storage, summary, hashmatch.outcomes(), done.stderr)
     storage.server.stop()
 
 
@@ -120,6 +125,23 @@ def next_night(bad_night: Night) -> Night:
 @pytest.mark.parametrize("key", EXPECTED)
 def test_a_clip_that_storage_does_not_give_says_why(bad_night: Night, key: str):
     assert bad_night.outcomes[key] == EXPECTED[key]
+
+
+CAUSES = {
+    "b-archived.mp4": "is archived and must be restored",
+    "b-denied.mp4": "HTTP 403 AccessDenied",
+    "e-broken.mp4": "HTTP 500",
+    "g-hangs.mp4": "no answer within 2 s",
+}
+
+
+def test_what_storage_answered_is_in_the_run_and_on_the_log(bad_night: Night):
+    shown = bad_night.hashmatch.here("runs", "show").stdout.splitlines()
+    for key, cause in CAUSES.items():
+        (line,) = (line for line in shown if key in line.split("\t")[1:2])
+        assert cause in line
+        assert cause in bad_night.log
+        assert key not in bad_night.log
 
 
 def test_the_healthy_clips_in_between_are_seen(bad_night: Night):

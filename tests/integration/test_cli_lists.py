@@ -6,6 +6,7 @@ import hashlib
 import inspect
 import json
 import shutil
+import subprocess
 from pathlib import Path
 
 import click
@@ -16,7 +17,9 @@ from lists_parts import BRIDGE, MD5, images, pdq_hash, write_csv
 from hashmatch.audit.keys import create_keys
 from hashmatch.cli.lists import lists_command
 from hashmatch.cli.main import cli
-from hashmatch.lists.trust import DigestDiffers, ListRejected, ListShrank
+from hashmatch.lists.trust import DigestDiffers, ListRejected, ListShrank, ListWithoutEntries
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 class Operator:
@@ -120,6 +123,63 @@ def test_a_partners_headers_are_mapped(operator):
     path.write_text(f"Asset,Hash Value\nx,{BRIDGE}\n")
     operator.does("import", "c3p", path, "--map", "Asset=entry_id", "--map", "Hash Value=hash")
     operator.does("disable", "c3p", "x", "--reason", "a test")
+
+
+def test_what_a_file_has_and_an_import_does_not_use_is_named(operator):
+    path = operator.home / "theirs.csv"
+    rows = [f"{i},{hashlib.md5(bytes([i])).hexdigest()},{'0' * 40},{pdq_hash(i)}" for i in range(3)]
+    path.write_text(f"Ref,MD5,SHA1,{pdq_hash(9)}\n" + "\n".join(rows) + "\n")
+    said = operator.does("import", "c3p", path, "--map", "MD5=hash").stderr
+    assert "Columns that were not used, only kept with the entries: Ref, SHA1 and 1 more." in said
+    assert "The hashes in SHA1 are not compared" in said
+    assert "3 entries have no id in the file" in said
+    said = operator.does("import", "c3p", path, "--map", "MD5=hash", "--map", "Ref=entry_id").stderr
+    assert "not used, only kept with the entries: SHA1 and 1 more." in said
+    assert "no id in the file" not in said
+
+
+def test_ids_that_hold_a_hash_are_counted(operator):
+    rows = [{**row, "entry_id": row["hash"]} for row in images(2)]
+    rows += [{"entry_id": "short", "algorithm": "pdq", "hash": pdq_hash(7)}]
+    said = operator.does("import", "c3p", write_csv(operator.home / "c3p.csv", rows)).stderr
+    assert "2 entries have an id that holds a hash" in said
+    assert "not used" not in said
+
+
+def test_kinds_of_hashes_are_counted_and_what_can_be_compared_is_taken(operator):
+    rows = images(3)
+    rows += [
+        {"entry_id": f"img-{i}", "algorithm": "video_md5", "hash": MD5[i:] + MD5[:i]}
+        for i in (0, 1)
+    ]
+    rows += [
+        {"entry_id": f"p-{i}", "algorithm": "PhotoDNA", "hash": "a1b2" * 72} for i in range(40)
+    ]
+    rows += [{"entry_id": "s", "algorithm": "SSVH_PDNA", "hash": ""}]
+    result = operator.does("import", "c3p", write_csv(operator.home / "c3p.csv", rows))
+    assert "3 entries (2 md5, 3 pdq), 0 of 46 rows rejected." in result.stdout
+    assert "40 rows left out: PhotoDNA, which hashmatch cannot compare" in result.stderr
+    assert "1 row left out: SSVH, which hashmatch cannot compare" in result.stderr
+    path = write_csv(operator.home / "none.csv", rows[-41:])
+    error = operator.types("import", "none", path).exception
+    assert isinstance(error, ListWithoutEntries)
+    assert "40 rows of PhotoDNA, 1 row of SSVH" in error.message
+
+
+def test_the_recipe_for_vics_documents_makes_a_list(operator):
+    """As docs/lists.md has it, of the category that it names."""
+    media = [
+        {"MediaID": i, "Category": c, "MD5": MD5[i:] + MD5[:i], "SHA1": None}
+        for i, c in enumerate([1, 1, 0, 5, 2])
+    ]
+    (operator.home / "vics.json").write_text(
+        json.dumps({"odata.metadata": "#Media", "value": media})
+    )
+    error = operator.types("import", "vic", operator.home / "vics.json").exception
+    assert "docs/lists.md" in error.remedy
+    section = (ROOT / "docs" / "lists.md").read_text().partition("## VICS documents")[2]
+    subprocess.run(["bash", "-ec", section.split("```")[1]], cwd=operator.home, check=True)
+    assert "2 entries (2 md5)" in operator.does("import", "vic", operator.home / "list.csv").stdout
 
 
 @pytest.mark.parametrize("pair", ["Asset", "Asset=", "=hash", "Asset=key"])

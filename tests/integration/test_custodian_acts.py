@@ -171,6 +171,7 @@ def test_release_takes_two_people(room):
     room.does("release", room.case, "--reason", "our own logo")
     error = room.refuses("confirm", room.case, "--identity", room.identity)
     assert isinstance(error, SamePerson)
+    assert isinstance(room.refuses("confirm", room.case), SamePerson)  # no key is asked for first
     assert isinstance(
         room.refuses("confirm", room.case, "--identity", room.identity, by="rita"), RoleMissing
     )

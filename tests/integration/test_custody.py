@@ -55,7 +55,7 @@ def test_a_matched_clip_ends_in_the_vault_and_nowhere_else(tmp_path, db, keys):
         "case-verified",
         "case-intends",
         "platform-asked",
-        "platform-answered",
+        "platform-not-told",
         "case-withdrawn",
         "case-intends",
         "case-removed",

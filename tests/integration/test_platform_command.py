@@ -140,6 +140,7 @@ def test_a_program_is_found_where_the_shell_would_find_it(host: Host):
 def test_a_platform_that_is_not_told_is_on_record_as_that(cases: Cases, tmp_path: Path):
     host = Host(cases, tmp_path)
     answer = open_platform(cases.db, Settings()).deliver(host.message)
-    assert answer == Answer(host.message, "nothing", True, "done", None, 1, None)
-    (leaf,) = cases.leaves("platform-answered")
-    assert (leaf["how"], leaf["status"], leaf["code"]) == ("nothing", "done", None)
+    assert answer == Answer(host.message, "nothing", True, "nobody-told", None, 1, None)
+    (leaf,) = cases.leaves("platform-not-told")
+    assert (leaf["how"], leaf["status"], leaf["code"]) == ("nothing", "nobody-told", None)
+    assert list(cases.leaves("platform-answered")) == []

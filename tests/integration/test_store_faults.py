@@ -18,6 +18,7 @@ from stores import over_obstore
 from hashmatch.clips.opening import open_store
 from hashmatch.clips.store import (
     KeyRefused,
+    ObjectArchived,
     ObjectChanged,
     ObjectDenied,
     ObjectExists,
@@ -181,7 +182,7 @@ def test_s3_refuses_a_write_over_a_version(
 
 def test_an_archived_object_is_told(server: FaultServer) -> None:
     server.answer = refuse(403, "InvalidObjectState")
-    with pytest.raises(StorageError, match="archived"):
+    with pytest.raises(ObjectArchived, match="archived"):
         list(make("s3", server.endpoint).read("a"))
 
 

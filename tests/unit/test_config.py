@@ -54,6 +54,10 @@ def test_an_empty_file_gives_the_defaults(given):
     assert settings.decode.sampling is Sampling.REFERENCE
 
 
+def test_a_file_with_a_byte_order_mark_is_read(given):
+    assert given("\ufeff[match]\ndistance = 7\n").match.distance == 7
+
+
 def test_what_init_writes_are_the_defaults(given):
     assert given(render({})) == Settings()
 
@@ -181,7 +185,18 @@ def test_a_value_that_cannot_be_is_refused_with_its_settings_name(given, section
 
 def test_a_bad_value_of_the_environment_names_its_setting(given, monkeypatch):
     monkeypatch.setenv("HASHMATCH_MATCH__DISTANCE", "near")
-    assert "[match] distance: " in refused(given)
+    message = refused(given)
+    assert message.startswith("HASHMATCH_MATCH__DISTANCE: ")
+    assert "hashmatch.toml" not in message
+    assert "[match] distance" in message
+
+
+def test_what_is_wrong_in_file_and_environment_names_both(given, monkeypatch):
+    monkeypatch.setenv("HASHMATCH_MATCH__DISTANCE", "near")
+    message = refused(given, "[run]\nshard_size = 0\n")
+    assert "hashmatch.toml" in message.split(": ")[0]
+    assert "[match] distance (of HASHMATCH_MATCH__DISTANCE)" in message
+    assert "[run] shard_size: " in message
 
 
 def test_secrets_are_in_no_representation_and_still_there(given):

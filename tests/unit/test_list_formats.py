@@ -26,6 +26,7 @@ from hashmatch.lists.formats import (
     files,
 )
 from hashmatch.lists.formats.csv_table import HeaderWrong
+from hashmatch.lists.formats.json_document import JsonDocument, VicsDocument
 from hashmatch.lists.formats.rows import Fault, hashlike
 from hashmatch.lists.formats.text import ListUnreadable
 from hashmatch.model import Algorithm, Media
@@ -347,6 +348,41 @@ def test_a_whole_last_line_may_lack_its_line_end(tmp_path):
     assert not file.complete
 
 
+VICS = {
+    "@odata.context": "http://example.org/ProjectVic/DataModels/1.3.xml/US/$metadata#Media",
+    "value": [{"MediaID": i, "Category": 1, "MD5": MD5.upper(), "SHA1": SHA1} for i in range(40)],
+}
+DOCUMENTS = {
+    "indented": (json.dumps(VICS, indent=1), VicsDocument),
+    "in one line": (json.dumps(VICS), VicsDocument),
+    "with a mark": ("\ufeff" + json.dumps(VICS, indent=2) + "\r\n", VicsDocument),
+    "an array": (json.dumps(VICS["value"], indent=1), VicsDocument),
+    "an array in one line": (json.dumps(VICS["value"]), VicsDocument),
+    "a row a line in it": (
+        "{" + '"value": [\n' + ",\n".join(map(json.dumps, VICS["value"])) + "\n]}",
+        VicsDocument,
+    ),
+    "others": (json.dumps([{"hash": MD5}, {"hash": SHA1}], indent=1), JsonDocument),
+    "an object": (json.dumps({"list": [{"hash": MD5}]}, indent=1), JsonDocument),
+}
+
+
+@pytest.mark.parametrize(("content", "error"), DOCUMENTS.values(), ids=list(DOCUMENTS))
+@pytest.mark.parametrize("format", [Format.JSON, None])
+def test_a_whole_json_document_is_no_list_that_was_cut_short(tmp_path, content, error, format):
+    with pytest.raises(error) as caught:
+        read(tmp_path, content, format)
+    assert "cut short" not in caught.value.message
+    with pytest.raises(error, match="cut short"):
+        read(tmp_path, content[: len(content) * 2 // 3], format)
+
+
+def test_json_lines_of_vics_rows_are_a_list(tmp_path):
+    content = "".join(f"{json.dumps(media)}\n" for media in VICS["value"])
+    columns = {"MD5": "hash", "MediaID": "entry_id"}
+    assert len(usable(read(tmp_path, content, Format.JSON, columns=columns))) == 40
+
+
 # --- row by row
 
 
@@ -424,6 +460,53 @@ def test_constant_hashes_of_every_kind_are_rejected(tmp_path, algorithm):
 def test_the_digest_of_an_empty_file_is_rejected(tmp_path, algorithm):
     content = f"{HEADER}a,md5,{MD5}\nb,{algorithm},{EMPTY_DIGESTS[algorithm].upper()}\n"
     assert faults(read(tmp_path, content)) == [(3, Fault.EMPTY_FILE)]
+
+
+@pytest.mark.parametrize(
+    ("name", "digits", "algorithm"),
+    [
+        ("HASH_PDQ", BRIDGE, Algorithm.PDQ),
+        ("ImagePDQ", BRIDGE, Algorithm.PDQ),
+        ("video_md5", MD5, Algorithm.MD5),
+        ("HASH_VIDEO_MD5", MD5, Algorithm.MD5),
+        ("VideoMD5", MD5, Algorithm.MD5),
+        ("hash-sha1", SHA1, Algorithm.SHA1),
+        ("HASH_VIDEO_SHA256", SHA256, Algorithm.SHA256),
+    ],
+)
+@pytest.mark.parametrize("format", [Format.LINES, Format.JSON, Format.CSV])
+def test_partners_names_of_what_can_be_compared_are_known(
+    tmp_path, name, digits, algorithm, format
+):
+    content = {
+        Format.LINES: f"{name} {digits}\n",
+        Format.JSON: json.dumps({"algorithm": name, "hash": digits}) + "\n",
+        Format.CSV: f"algorithm,hash\n{name},{digits}\n",
+    }[format]
+    (row,) = usable(read(tmp_path, content, None))
+    assert (row.algorithm, row.bits.hex()) == (algorithm, digits)
+
+
+@pytest.mark.parametrize(
+    ("name", "hash", "kind"),
+    [
+        ("photodna", "a1" * 144, "PhotoDNA"),
+        ("PDNA", "+/Ab" * 48, "PhotoDNA"),
+        ("Photo-DNA", "1,2,3", "PhotoDNA"),
+        ("", "b2" * 144, "PhotoDNA"),
+        ("", "+/Ab" * 48, "PhotoDNA"),
+        ("", "c3" * 64, "SHA-512"),
+        ("SSVH_PDNA", "", "SSVH"),
+        ("HASH_TMK", "x", "TMK+PDQF"),
+        ("HASH_PDQ_OCR", BRIDGE, "PDQ with OCR"),
+        ("URI", "https://example.org/", "URL"),
+    ],
+)
+def test_kinds_that_cannot_be_compared_are_known_and_no_damage(tmp_path, name, hash, kind):
+    content = f'algorithm,hash\nmd5,{MD5}\n{name},"{hash}"'
+    _, row = read(tmp_path, content)
+    assert row == Rejected(3, Fault.INCOMPARABLE, kind=kind)
+    assert row.fault.harmless
 
 
 def test_upper_case_digits_are_the_same_hash(tmp_path):

@@ -172,6 +172,42 @@ def test_a_file_digest_alone_makes_a_match() -> None:
     assert outcome(fingerprint(), match(frames=0, kind=MatchKind.FILE))[0] is Outcome.MATCHED
 
 
+@pytest.mark.parametrize(
+    ("found", "why"),
+    [
+        (match(Action.REVIEW), "the list's action is review: partner/e1"),
+        (match(frames=1), "single frame: partner/e1"),
+        (match(frames=0), "near match: frames that are only alike"),
+        (replace(match(), listed=60, moves=True, copy=1.0), "the same room at another moment"),
+        (replace(match(), listed=60, covered=0.2), "too little of a listed video"),
+    ],
+)
+def test_what_is_for_review_says_why(found: Match, why: str) -> None:
+    verdict = decide(fingerprint(), [found], RULES, min_coverage=0.95, quality=50)
+    assert verdict.outcome is Outcome.REVIEW
+    (note,) = verdict.notes
+    assert why in note
+    assert note.endswith(": partner/e1")
+
+
+def test_each_cause_of_a_review_names_its_first_entries() -> None:
+    found = [match(frames=1, entry=f"e{i}") for i in range(5)]
+    found += [match(Action.REVIEW), match(Action.LOG, entry="x")]
+    verdict = decide(fingerprint(), found, RULES, min_coverage=0.95, quality=50)
+    assert verdict.notes == (
+        "single frame: partner/e0, partner/e1, partner/e2 and 2 more",
+        "the list's action is review: partner/e1",
+    )
+
+
+def test_what_the_caller_holds_is_not_called_the_lists_action() -> None:
+    held = {("partner", "e1")}
+    verdict = decide(
+        fingerprint(), [match(Action.REVIEW)], RULES, min_coverage=0.95, quality=50, held=held
+    )
+    assert (verdict.outcome, verdict.notes) == (Outcome.REVIEW, ())
+
+
 def test_too_few_frames_are_for_review() -> None:
     assert outcome(fingerprint(), match(frames=1))[0] is Outcome.REVIEW
 

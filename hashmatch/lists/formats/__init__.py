@@ -18,7 +18,7 @@ from itertools import islice
 from pathlib import Path
 
 from hashmatch.errors import ListError
-from hashmatch.lists.formats import csv_table, hash_lines, json_lines, vpdq
+from hashmatch.lists.formats import csv_table, hash_lines, json_document, json_lines, vpdq
 from hashmatch.lists.formats.rows import BadRow, Rejected, Row
 from hashmatch.lists.formats.text import TextFile, label
 from hashmatch.model import Algorithm
@@ -38,6 +38,7 @@ __all__ = [
 ]
 
 SNIFFED_LINES = 20
+MOST_FIELDS = 100  # of JSON objects, whose keys may be as many as their rows
 
 
 class Format(StrEnum):
@@ -93,6 +94,7 @@ class Reading:
 def detect(paths: Sequence[Path], columns: Mapping[str, str] | None = None) -> Format:
     """The format that the first of the files is in. Raises FormatUnknown, FileEmpty."""
     name = label(paths[0])
+    json_document.refuse(paths[0], name)
     seen = False
     for _, line in islice(_content(TextFile(paths[0], name), comments=True), SNIFFED_LINES):
         if json_lines.looks_like(line):
@@ -118,9 +120,10 @@ def files(paths: Sequence[Path], how: Reading) -> Iterator[ListFile]:
 
 
 class ListFile:
-    """One file: iterating it gives its rows, then `sha256` and `complete` are known.
+    """One file: iterating it gives its rows, then `sha256`, `complete` and `unused` are known.
 
-    name: fit to be shown; complete: its last line has its line end.
+    name: fit to be shown; complete: its last line has its line end; unused: its columns or fields
+    that are none of ours, as the file calls them, in the order in which they were met.
     """
 
     def __init__(self, path: Path, name: str, how: Reading) -> None:
@@ -129,8 +132,12 @@ class ListFile:
         self.how = how
         self.sha256 = ""
         self.complete = True
+        self.unused: list[str] = []
 
     def __iter__(self) -> Iterator[Row | Rejected]:
+        if self.how.format is Format.JSON:
+            json_document.refuse(self.path, self.name)
+        fields: dict[str, None] = {}
         file = TextFile(self.path, self.name)
         make: Callable[[int, str], Row] | None = None
         found: Row | Rejected | None = None
@@ -138,19 +145,25 @@ class ListFile:
             if make is None:
                 if self.how.format is Format.CSV:
                     make = csv_table.reader(self.name, text, self.how.columns, self.how.algorithm)
+                    fields.update(dict.fromkeys(csv_table.unused(text, self.how.columns)))
                     continue
                 make = self._maker()
             try:
                 found = make(line, text)
             except BadRow as bad:
-                found = Rejected(line, bad.fault, bad.group)
+                found = Rejected(line, bad.fault, bad.group, bad.kind)
+            else:
+                if found.extra and len(fields) < MOST_FIELDS:
+                    fields.update(dict.fromkeys(found.extra))
             yield found
         if found is None:
             raise FileEmpty(name=self.name)
-        if isinstance(found, Rejected) and found.line == file.last and not file.complete:
+        damaged = isinstance(found, Rejected) and not found.fault.harmless
+        if damaged and found.line == file.last and not file.complete:
             raise FileTruncated(name=self.name, line=found.line)
         self.sha256 = file.sha256
         self.complete = file.complete
+        self.unused = list(fields)
 
     def _maker(self) -> Callable[[int, str], Row]:
         how = self.how

@@ -69,6 +69,14 @@ def split(line: str, mark: str) -> list[str]:
     raise BadRow(Fault.QUOTE)
 
 
+def unused(header: str, columns: Mapping[str, str]) -> list[str]:
+    """The columns that are none of ours, as a header that `reader` took calls them."""
+    mark = separator(header, columns) or SEPARATORS[0]
+    theirs = split(header, mark)
+    ours = _ours(theirs, columns)
+    return [their.strip() for their, our in zip(theirs, ours, strict=True) if our not in COLUMNS]
+
+
 def reader(
     name: str, header: str, columns: Mapping[str, str], default: Algorithm | None
 ) -> Callable[[int, str], Row]:

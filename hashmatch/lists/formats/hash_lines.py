@@ -14,7 +14,9 @@ import re
 from hashmatch.lists.formats.rows import BadRow, Fault, Row, make_row
 from hashmatch.model import Algorithm
 
-_LINE = re.compile(r"\s*([A-Za-z][\w-]{1,11}\s+)?[0-9A-Fa-f]{16,128}\s*", re.ASCII)
+_LINE = re.compile(
+    r"\s*([A-Za-z][\w-]{1,23}\s+)?([0-9A-Fa-f]{16,288}|[0-9A-Za-z+/]{192})\s*", re.ASCII
+)
 
 
 def looks_like(line: str) -> bool:

@@ -16,6 +16,7 @@ import re
 from enum import StrEnum
 from typing import NamedTuple
 
+from hashmatch.lists.formats.kinds import kind_by_length, kind_of
 from hashmatch.model import Algorithm, Media
 
 MAX_TEXT = 200
@@ -47,20 +48,24 @@ class Fault(StrEnum):
     BLANK_VIDEO = "a video without any usable frame"
     FEATURELESS_FRAME = "a featureless frame of a video"
     REPEATED = "the same hash as an earlier row, without an id"
+    INCOMPARABLE = "a kind of hash that hashmatch cannot compare"
 
     @property
     def harmless(self) -> bool:
-        """Left out and counted, but no sign of a damaged list: black frames, repeated lines."""
-        return self in (Fault.FEATURELESS_FRAME, Fault.REPEATED)
+        """Left out and counted, but no sign of a damaged list: black frames, repeated lines, kinds
+        of hashes that are for others.
+        """
+        return self in (Fault.FEATURELESS_FRAME, Fault.REPEATED, Fault.INCOMPARABLE)
 
 
 class BadRow(Exception):
     """A row cannot be used. Caught by the reader of its file; never shown."""
 
-    def __init__(self, fault: Fault, group: str | None = None) -> None:
+    def __init__(self, fault: Fault, group: str | None = None, *, kind: str | None = None) -> None:
         super().__init__(fault.value)
         self.fault = fault
         self.group = group
+        self.kind = kind
 
 
 class Row(NamedTuple):
@@ -83,11 +88,14 @@ class Row(NamedTuple):
 
 
 class Rejected(NamedTuple):
-    """A row that was left out, and why. group: the video that a featureless frame is of."""
+    """A row that was left out, and why. group: the video that a featureless frame is of; kind: what
+    an incomparable hash is.
+    """
 
     line: int
     fault: Fault
     group: str | None = None
+    kind: str | None = None
 
 
 _ALGORITHMS = {name.value: name for name in Algorithm}
@@ -131,7 +139,11 @@ def make_row(
 
     default: the algorithm of rows that name none. Raises BadRow.
     """
-    if not isinstance(hash, str) or not (digits := hash.strip()):
+    digits = hash.strip() if isinstance(hash, str) else ""
+    if not digits:
+        # Partners deliver some kinds by a link of their own: the row is there, its hash is not.
+        if isinstance(algorithm, str):
+            _known(algorithm)
         raise BadRow(Fault.NO_HASH)
     kind, assumed = _algorithm(algorithm, default, digits)
     bits = _bits(kind, digits)
@@ -190,17 +202,25 @@ def _algorithm(given: object, default: Algorithm | None, digits: str) -> tuple[A
         if default is not None:
             return default, False
         told = _BY_LENGTH.get(len(digits))
-        if told is None:
-            raise BadRow(Fault.NO_ALGORITHM)
-        return told, told is Algorithm.PDQ
+        if told is not None:
+            return told, told is Algorithm.PDQ
+        if (kind := kind_by_length(digits)) is not None:
+            raise BadRow(Fault.INCOMPARABLE, kind=kind)
+        raise BadRow(Fault.NO_ALGORITHM)
     if not isinstance(given, str):
         raise BadRow(Fault.UNKNOWN_ALGORITHM)
-    known = _ALGORITHMS.get(given) or _ALGORITHMS.get(
-        given.strip().lower().replace("-", "").replace("_", "")
-    )
+    known = _ALGORITHMS.get(given) or _known(given)
     if known is None:
         raise BadRow(Fault.UNKNOWN_ALGORITHM)
     return known, False
+
+
+def _known(name: str) -> Algorithm | None:
+    """The algorithm of this name, None if nobody knows it. Raises BadRow for other known kinds."""
+    kind = kind_of(name)
+    if kind is None or isinstance(kind, Algorithm):
+        return kind
+    raise BadRow(Fault.INCOMPARABLE, kind=kind)
 
 
 def _bits(algorithm: Algorithm, digits: str) -> bytes:
