@@ -24,6 +24,7 @@ COMMANDS = {
     "quarantine": ("quarantine", "List, show and verify what was taken into custody."),
     "audit": ("audit", "Show, verify and prove the audit log."),
     "runs": ("runs", "List and show runs."),
+    "config": ("settings", "Show the settings in effect, and where each comes from."),
     "doctor": ("setup", "Check that this installation works and can see."),
 }
 

@@ -217,6 +217,7 @@ def test_with_json_stdout_has_one_document_and_nothing_else(hashmatch, scanned):
         ("runs", "list"): (),
         ("runs", "show"): (scanned["run"],),
         ("doctor",): (),
+        ("config", "show"): (),
         ("rescan",): ("--stored",),
     }
     above = {("scan",), ("check",), ("hash",)}
