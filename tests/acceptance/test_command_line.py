@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import re
 import sqlite3
 import subprocess
 import sys
@@ -288,6 +290,48 @@ def test_a_dry_run_takes_the_renditions_of_a_clip_together(tmp_path, hashmatch):
     found = json.loads(twin.here("scan", "--dry-run", "--json").stdout)
     why = {one["key"]: one["why"] for one in found["clips"]}
     assert why == {"a_288p.mp4": "new", "a_144p.mp4": "rendition"}
+
+
+def recipe(name: str, **paths: str) -> str:
+    """A block of commands of the documentation, with other folders in the place of its own."""
+    text = (ROOT / "docs" / "operations.md").read_text("utf-8")
+    found = re.search(rf"<!-- {name} -->\n```sh\n(.*?)```", text, re.DOTALL)
+    assert found is not None
+    commands = found[1].replace(".venv/bin/python", sys.executable)
+    for old, new in paths.items():
+        commands = commands.replace(f"/{old}/hashmatch", new)
+    return "set -e\nhashmatch() { " + " ".join(HASHMATCH) + ' "$@"; }\n' + commands
+
+
+def test_promise_2_what_was_backed_up_as_documented_can_be_restored(hashmatch, scanned, tmp_path):
+    backup, home = str(tmp_path / "backup"), str(tmp_path / "restored")
+    paths = {"srv": str(hashmatch.home), "backup": backup}
+    subprocess.run(["bash", "-c", recipe("back-up", **paths)], check=True)
+    assert not list(tmp_path.rglob("audit.signed"))
+    done = subprocess.run(
+        ["bash", "-c", recipe("restore", srv=home, backup=backup)],
+        env=hashmatch.environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "The log is what was written" in done.stdout
+    assert "sealed objects are whole" in done.stderr
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_shells_complete_as_documented(hashmatch, shell):
+    with mock.patch.dict(os.environ, {"_HASHMATCH_COMPLETE": f"{shell}_source"}):
+        script = CliRunner().invoke(cli, [], prog_name="hashmatch").output
+    assert "_HASHMATCH_COMPLETE" in script
+    words = {
+        "_HASHMATCH_COMPLETE": "bash_complete",
+        "COMP_WORDS": "hashmatch lists re",
+        "COMP_CWORD": "2",
+    }
+    with mock.patch.dict(os.environ, words):
+        assert "remove" in CliRunner().invoke(cli, [], prog_name="hashmatch").output
 
 
 def test_audit_show_has_lines_for_people(hashmatch, scanned):
