@@ -774,13 +774,13 @@ def verify(path: Path, key: str | None) -> int:
     return 4
 
 
-def main() -> int:
+def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("bundle", type=Path)
     parser.add_argument("--key", metavar="VERIFIERKEY|FILE", help="the log's public key")
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     try:
         return verify(options.bundle, options.key)
     except Verdict as verdict:

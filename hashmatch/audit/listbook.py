@@ -31,6 +31,7 @@ class ListBook(Book):
         self.versions: dict[tuple[str, int], tuple[int, Body]] = {}
         self.active: dict[str, tuple[int, int | None]] = {}
         self.policies: dict[str, tuple[int, Body]] = {}
+        self.removed: dict[tuple[str, int], int] = {}
         self.seen = 0
 
     def take(self, seq: int, kind: str, body: Body) -> None:
@@ -42,6 +43,10 @@ class ListBook(Book):
             self.active[name] = (seq, body["version"])
         elif kind == "list-deactivate":
             self.active[name] = (seq, None)
+        elif kind == "list-remove":
+            self.removed[name, body["version"]] = seq
+            if body["acted"]:
+                self.active[name] = (seq, None)
         elif kind == "list-set":
             self.policies[name] = (seq, body)
 
@@ -80,6 +85,16 @@ class ListBook(Book):
             if row is None:
                 raise missing(what, seq)
             compare(what, seq, body, row, _VERSION)
+            removed = self.removed.get((name, version))
+            if (row.removed_at is None) != (removed is None):
+                said = "removed" if removed is not None else "there"
+                problem = f"{what} is {said} by its last leaf only"
+                raise DatabaseDiffers(problem=problem, leaf=seq if removed is None else removed)
+            if removed is not None:
+                if counted.get(row.id):
+                    problem = f"entries of {what} are there, which was removed"
+                    raise DatabaseDiffers(problem=problem, leaf=removed)
+                continue
             if counted.get(row.id, 0) != body.get("entries", row.entries):
                 raise DatabaseDiffers(problem=f"entries of {what} were added or removed", leaf=seq)
             if hashes.get(row.id, 0) != sum(body.get("hashes", row.algorithms).values()):

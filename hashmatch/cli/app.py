@@ -83,6 +83,12 @@ def tell(text: str) -> None:
     click.echo(text, err=True)
 
 
+def counted(count: int, thing: str, things: str | None = None) -> str:
+    """A number of things in words: 1 case, 2 cases, 0 entries. things: a plural of its own."""
+    plural = f"{thing[:-1]}ies" if thing.endswith("y") else f"{thing}s"
+    return f"{count} {thing if count == 1 else things or plural}"
+
+
 def cell(value: Any) -> str:
     """A value as a table shows it: lists with commas, nothing as nothing."""
     if isinstance(value, list):

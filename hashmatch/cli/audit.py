@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hashmatch.cli.app import App, emit_json, json_option, pass_app, table, tell
-from hashmatch.cli.proofs import export_command, prove_command
+from hashmatch.cli.proofs import export_command, prove_command, verify_bundle_command
 
 if TYPE_CHECKING:
     from hashmatch.audit.verification import Progress
@@ -25,6 +25,7 @@ def audit_command() -> None:
 
 audit_command.add_command(prove_command)
 audit_command.add_command(export_command)
+audit_command.add_command(verify_bundle_command)
 
 
 @audit_command.command("show")
@@ -69,11 +70,38 @@ def _opened(body: object, known: Mapping[str, str]) -> dict[str, str]:
 
 
 def _what(leaf: dict[str, Any], known: Mapping[str, str]) -> str:
-    """A leaf's body, with the values of its commitments in their places."""
-    what = json.dumps(leaf["body"], ensure_ascii=False)
-    for name, value in _opened(leaf["body"], known).items():
-        what = what.replace(json.dumps(name), json.dumps(value, ensure_ascii=False))
-    return what
+    """A leaf's body in words, with the values of its commitments in their places."""
+    return ", ".join(f"{name} {value}" for name, value in _flat(leaf["body"], known))
+
+
+def _flat(body: Any, known: Mapping[str, str], name: str = "") -> Iterator[tuple[str, str]]:
+    """What a body says, each thing by the names that lead to it."""
+    parts: list[tuple[str, Any]] = []
+    if isinstance(body, dict):
+        parts = list(body.items())
+    elif isinstance(body, list) and not all(isinstance(one, str) for one in body):
+        parts = [(str(number), one) for number, one in enumerate(body, 1)]
+    if parts:
+        for key, value in parts:
+            yield from _flat(value, known, f"{name}.{key}" if name else key)
+    elif isinstance(body, str):
+        yield name, _word(body, known)
+    elif isinstance(body, list) and body:
+        yield name, " ".join(_word(one, known) for one in body)
+    elif isinstance(body, bool):
+        yield name, "yes" if body else "no"
+    else:
+        yield name, str(body) if isinstance(body, int | float) else "none"
+
+
+def _word(value: str, known: Mapping[str, str]) -> str:
+    """Text, in quotes where it would run into the next word."""
+    value = known.get(value, value)
+    return (
+        value
+        if value and " " not in value and "," not in value
+        else json.dumps(value, ensure_ascii=False)
+    )
 
 
 @audit_command.command("checkpoint")

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from hashmatch.cli.app import App, pass_app, tell
+from hashmatch.cli.app import App, counted, pass_app, tell
 from hashmatch.cli.opening import (
     NotFinished,
     case_key_of,
@@ -45,9 +47,10 @@ def resume_command(app: App) -> None:
             count += 1
             stuck += progress.problem is not None
             click.echo("\t".join((progress.case, progress.state, progress.problem or "")))
-    tell(f"{count - stuck} of {count} cases that were unfinished have come to their end.")
+    done = "has" if count == 1 else "have"
+    tell(f"{count - stuck} of {counted(count, 'unfinished case')} {done} come to an end.")
     if stuck:
-        raise NotFinished(count=stuck)
+        raise NotFinished(count=counted(stuck, "case"))
 
 
 @click.command("confirm")
@@ -59,8 +62,8 @@ def confirm_command(app: App, case: str, identity: Path | None, case_key: Any) -
     """Confirm what another custodian asked of a case, and do it.
 
     A release takes a private key: the clip goes back, bit for bit, to its old key. Destruction
-    erases the case's key, then all else, and prints its certificate. What was confirmed before and
-    was cut short is done to its end.
+    erases the case's key, then all else; where stdout is a file or a pipe, its certificate goes
+    there. What was confirmed before and was cut short is done to its end.
 
     \b
     Example:
@@ -94,8 +97,9 @@ def confirm_command(app: App, case: str, identity: Path | None, case_key: Any) -
             with app.db.read() as session:
                 loaded = load_case(session, case)
             done = destroy(app.db, custody.vault, loaded, custody.terms, custody.software)
-            click.echo(done, nl=False)
-            tell(f"{case} is destroyed. Its certificate: hashmatch quarantine certificate {case}")
+            if not sys.stdout.isatty():
+                click.echo(done, nl=False)
+            _tell_destroyed(case, json.loads(done))
         else:
             tell(f"{case} is forgotten: the log still proves what was done, and no longer to whom.")
 
@@ -118,6 +122,20 @@ def certificate_command(app: App, case: str) -> None:
     app.person(Role.CUSTODIAN, Role.AUDITOR)
     with app.db.read() as session:
         click.echo(certificate_of(session, case), nl=False)
+
+
+def _tell_destroyed(case: str, certificate: dict[str, Any]) -> None:
+    """In words, what the certificate attests."""
+    erased = counted(len(certificate["erased"]), "object")
+    tell(
+        f"{case} is destroyed. {certificate['asked_by']} asked for it, {certificate['confirmed_by']} "
+        f"confirmed it, because: {certificate['reason']}"
+    )
+    tell(f"Erased from the vault: {erased}, the keys first; {certificate['checked']}.")
+    for rule in certificate["retention"]:
+        if rule["ended"] is not None:
+            tell(f"Retention by {rule['rule']} ({rule['source']}) ended on {rule['ended'][:10]}.")
+    tell(f"The certificate that attests it: hashmatch quarantine certificate {case}")
 
 
 COMMANDS = (resume_command, confirm_command, certificate_command)

@@ -97,7 +97,8 @@ def diff_command(
         before = old or one.list.active_version
         if before is None:
             raise click.UsageError("no version is active: say which two to compare")
-        after = new or one.versions[-1].version
+        newest = one.newest.version if one.newest is not None else before
+        after = new or newest
         versions = [get_version(session, name, number) for number in (before, after)]
         for change in differences(session, *versions):
             counts[change.kind] += 1
@@ -129,7 +130,7 @@ def _about(one: Summary, distance: int) -> dict[str, Any]:
         "name": one.list.name,
         "active": one.list.active_version,
         "previous": one.list.previous_version,
-        "newest": one.versions[-1].version,
+        "newest": one.newest.version if one.newest else None,
         "entries": active.entries if active else None,
         "imported": _time(active.imported_at) if active else None,
         "action": one.list.action,
@@ -143,7 +144,7 @@ def _version(row: ListVersionRow, one: Summary) -> dict[str, Any]:
     states = {one.list.previous_version: "previous", one.list.active_version: "active"}
     return {
         "version": row.version,
-        "state": states.get(row.version),
+        "state": "removed" if row.removed_at is not None else states.get(row.version),
         "imported": _time(row.imported_at),
         "by": row.imported_by,
         "source": row.source,
@@ -152,6 +153,7 @@ def _version(row: ListVersionRow, one: Summary) -> dict[str, Any]:
         "entries": row.entries,
         "hashes": row.algorithms,
         "rejected": row.rejected,
+        "removed": _time(row.removed_at) if row.removed_at is not None else None,
     }
 
 

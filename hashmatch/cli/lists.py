@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from hashmatch.cli.app import App, pass_app, tell
+from hashmatch.cli.app import App, counted, pass_app, tell
 from hashmatch.cli.listed import READING
 
 if TYPE_CHECKING:
@@ -258,6 +258,44 @@ def deactivate_command(app: App, name: str, by: str) -> None:
     change = deactivate(app.db, name, by=by, at=_now())
     click.echo(f"{name}: no version is active.")
     tell(f"To have version {change.previous} act again: hashmatch lists rollback {name}")
+
+
+@lists_command.command("remove")
+@click.argument("name")
+@click.argument("version", required=False, type=click.IntRange(min=1))
+@click.option("--reason", required=True, help="Why it is removed. Kept on record.")
+@click.option(
+    "--accept-active",
+    is_flag=True,
+    help="Although it acts, or is what `lists rollback` would bring back.",
+)
+@pass_app
+def remove_command(
+    app: App, name: str, version: int | None, reason: str, accept_active: bool
+) -> None:
+    """Remove the hashes of a version from the database; without VERSION, of the whole list.
+
+    Its number, file name, digest and counts stay on record, and matches go on naming it. Entries that
+    are disabled, and what a match does, are kept for when the list is imported again. It cannot be
+    taken back: only importing the file again, as a new version, does that. Not while a run goes on.
+
+    \b
+    Example:
+      hashmatch lists remove c3p 6 --reason "superseded by 7 and 8"
+      hashmatch lists remove old-partner --reason "the agreement ended"
+    """
+    from hashmatch.custody.people import Role
+    from hashmatch.lists.removal import remove
+
+    by = app.person(Role.OPERATOR)
+    done = remove(
+        app.db, name, version, reason=reason, by=by, at=_now(), accept_active=accept_active
+    )
+    which = ", ".join(map(str, done.versions))
+    what = "version" if len(done.versions) == 1 else "versions"
+    click.echo(f"{name}: {what} {which} removed, {counted(done.entries, 'entry')}.")
+    if done.stopped:
+        tell(f"No version of {name} is active now.")
 
 
 @lists_command.command("rollback")

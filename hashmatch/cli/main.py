@@ -20,11 +20,12 @@ COMMANDS = {
     "rescan": ("scan", "Look again at clips that were already scanned."),
     "check": ("look", "Look at files once; nothing is recorded or moved."),
     "hash": ("look", "Digests and frame hashes of a file of your own."),
-    "review": ("review", "Decide near matches and single frames, one clip at a time."),
+    "review": ("review", "Decide near matches and single frames."),
     "quarantine": ("quarantine", "List, show and verify what was taken into custody."),
     "audit": ("audit", "Show, verify and prove the audit log."),
     "runs": ("runs", "List and show runs."),
     "db": ("db", "Bring the database up to this version."),
+    "config": ("settings", "Show the settings in effect, and where each comes from."),
     "doctor": ("setup", "Check that this installation works and can see."),
 }
 

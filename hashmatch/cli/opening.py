@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hashmatch.cli.app import App, pass_app, tell
+from hashmatch.cli.app import App, counted, pass_app, tell
 from hashmatch.cli.custodians import reason_option
 from hashmatch.errors import CustodyError, RunIncomplete
 
@@ -52,7 +52,7 @@ class NotWritten(CustodyError):
 
 
 class NotFinished(RunIncomplete):
-    """{count} cases have not come to their end; what stands in the way is above.
+    """Not brought to an end: {count}; what stands in the way is above.
 
     `hashmatch quarantine show CASE` says more. The next run, or this command, goes on from there.
     """
@@ -169,9 +169,10 @@ def rewrap_command(app: App, cases: tuple[str, ...], identity: Path | None, case
             problem = rewrapping.rewrap(app.db, custody.vault, loaded, key, by=by)
             stays += problem is not None
             click.echo("\t".join((case, problem or "")))
-    tell(f"Sealed for {len(custody.vault.recipients.keys)} custodians: {len(cases)} keys.")
+    custodians = counted(len(custody.vault.recipients.keys), "custodian")
+    tell(f"Sealed for {custodians}: {counted(len(cases), 'key')}.")
     if stays:
-        raise NotFinished(count=stays)
+        raise NotFinished(count=counted(stays, "case"))
 
 
 COMMANDS = (open_command, key_command, rewrap_command)

@@ -145,6 +145,30 @@ def export_command(
     )
 
 
+@click.command("verify-bundle")
+@click.argument("bundle", type=click.Path(exists=True, dir_okay=False))
+@click.option(
+    "--key", metavar="KEY", help="The log's public key, or a file with it; not the bundle's."
+)
+def verify_bundle_command(bundle: str, key: str | None) -> None:
+    """Check a bundle on any machine that has hashmatch; needs no settings, no database, no network.
+
+    It is scripts/verify_bundle.py, which somebody without hashmatch runs by itself, with the same
+    words and the same exit codes: 0 all holds under the key you named, 1 it does not hold, 3 it is no
+    bundle or damaged, 4 all holds under a key that you did not name, 5 it is of another log.
+
+    \b
+    Example:
+      hashmatch audit verify-bundle --key audit.pub case.zip
+    """
+    from hashmatch.audit.standalone import verifier
+
+    words = ["--", bundle] if key is None else ["--key", key, "--", bundle]
+    code: int = verifier().main(words)
+    if code:
+        raise click.exceptions.Exit(code)
+
+
 def _check_case(app: App, case: str) -> None:
     from hashmatch.custody import record
 
@@ -196,5 +220,6 @@ def _export(
         f"{out}: {len(claim.leaves)} leaves, proved in the tree of {claim.size} leaves, root "
         f"{done.root.hex()[:16]}…"
     )
-    tell(f"To check it elsewhere: python3 verify_bundle.py --key KEY {out.name}")
+    tell(f"To check it elsewhere: hashmatch audit verify-bundle --key KEY {out.name}")
+    tell("or, without hashmatch: python3 verify_bundle.py --key KEY " + out.name)
     tell("KEY is what `hashmatch audit key` prints; give it to others by another way.")

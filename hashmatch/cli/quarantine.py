@@ -150,7 +150,7 @@ def show_command(app: App, case: str, as_json: bool) -> None:
         emit_json(shown)
         return
     columns = ["list", "version", "entry", "classification", "kind", "start", "end", "frames"]
-    show_details(shown, columns)
+    show_details(_one_timeline(shown), columns)
 
 
 @quarantine_command.command("verify")
@@ -248,6 +248,26 @@ def _details(session: Session, row: CaseRow) -> dict[str, Any]:
         "renditions": _renditions(session, row),
         "matches": _matches(session, row),
     }
+
+
+def _one_timeline(shown: dict[str, Any]) -> dict[str, Any]:
+    """For people: when which state was reached and which step was taken, in one order of time.
+
+    In the place of one row for each time and a row of steps.
+    """
+    times = [name for name in shown if name.endswith("_at")]
+    events = [(shown[name], name.removesuffix("_at")) for name in times if shown[name]]
+    for step in shown["steps"]:
+        what, at, came = step.split(" ", 2)
+        events.append((at.removesuffix(":"), f"{what} ({came})"))
+    merged: dict[str, Any] = {}
+    for name, value in shown.items():
+        if name == times[0]:
+            for at, what in sorted(events, key=lambda event: event[0]):
+                merged[at] = f"{merged[at]}, {what}" if at in merged else what
+        if name not in (*times, "steps"):
+            merged[name] = value
+    return merged
 
 
 def _holds(session: Session, row: CaseRow) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ import click
 from hashmatch.cli.app import (
     App,
     cell,
+    counted,
     emit_json,
     json_option,
     pass_app,
@@ -31,7 +33,7 @@ STATES = ("open", "confirmed", "rejected", "gone")
 
 @click.group("review")
 def review_command() -> None:
-    """Decide near matches and single frames, one clip at a time.
+    """Decide near matches and single frames.
 
     \b
     hashmatch review list
@@ -76,6 +78,7 @@ def list_command(app: App, name: str | None, state: str, as_json: bool) -> None:
         emit_json(reviews)
         return
     columns = ["review", "state", "opened_at", "waited", "lists", "categories", "matches"]
+    columns.append("clip_key")
     table(columns, [[cell(review[column]) for column in columns] for review in reviews])
 
 
@@ -110,28 +113,6 @@ def show_command(app: App, review: str, as_json: bool) -> None:
     show_details(shown, columns)
 
 
-@review_command.command("confirm")
-@click.argument("review")
-@click.option("--reason", default="", help="Why, if there is something to say. Kept on record.")
-@pass_app
-def confirm_command(app: App, review: str, reason: str) -> None:
-    """The matches that are left are right: the clip is taken into custody, like any match.
-
-    If the clip changed or vanished since it was looked at, nothing is decided.
-
-    \b
-    Example:
-      hashmatch review confirm review-7hq2k6w4v3mzdpbe
-    """
-    from hashmatch.custody.people import Role
-    from hashmatch.pipeline.reviewing import Desk
-
-    person = app.person(Role.REVIEWER, Role.CUSTODIAN)
-    case = Desk(app.settings, app.db).confirm(review, app.names, reason=reason, by=person)
-    click.echo(f"{review} is confirmed: {case}")
-    tell("The next run takes the clip into custody; `hashmatch quarantine resume` does so now.")
-
-
 def _entries(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) -> Any:
     from hashmatch.reviews.standing import EntryName
 
@@ -144,42 +125,148 @@ def _entries(ctx: click.Context, param: click.Parameter, value: tuple[str, ...])
     return entries
 
 
-@review_command.command("reject")
-@click.argument("review")
+@review_command.command("confirm")
+@click.argument("reviews", metavar="[REVIEW]...", nargs=-1)
 @click.option(
     "--entry",
     "entries",
     metavar="LIST/ENTRY",
     multiple=True,
     callback=_entries,
-    help="Only the match on this entry; the rest stays open. May be repeated.",
+    help="All open reviews in which nothing but this entry is left. May be repeated.",
 )
-@click.option("--reason", required=True, help="Why they are wrong. Kept on record.")
+@click.option("--reason", default="", help="Why, if there is something to say. Kept on record.")
 @pass_app
-def reject_command(app: App, review: str, entries: list[EntryName], reason: str) -> None:
-    """The matches are wrong: they never come back for these bytes, wherever they are stored.
+def confirm_command(
+    app: App, reviews: tuple[str, ...], entries: list[EntryName], reason: str
+) -> None:
+    """The matches that are left are right: the clip is taken into custody, like any match.
+
+    If the clip changed or vanished since it was looked at, nothing is decided. Each review is decided
+    for itself, with its own entry in the audit log; what cannot be decided is said, and the others
+    are (exit code 26).
 
     \b
     Examples:
-      hashmatch review reject review-7hq2k6w4v3mzdpbe --reason "our own logo"
-      hashmatch review reject review-7hq2k6w4v3mzdpbe --entry c3p/img-1 --reason "a test card"
+      hashmatch review confirm review-7hq2k6w4v3mzdpbe
+      hashmatch review confirm --entry c3p/img-1
     """
     from hashmatch.custody.people import Role
     from hashmatch.pipeline.reviewing import Desk
 
     person = app.person(Role.REVIEWER, Role.CUSTODIAN)
+    if bool(reviews) == bool(entries):
+        raise click.UsageError("name the reviews, or an entry with --entry")
     desk = Desk(app.settings, app.db)
-    done = desk.reject(review, entries, reason=reason, by=person)
-    if done.left:
-        click.echo(f"{review} stays open: {done.left} of its matches are to be decided.")
-        return
-    now = f"the clip is {done.outcome}" if done.outcome else "the next scan looks at the clip again"
-    click.echo(f"{review} is rejected: {now}.")
-    for other in done.others:
-        click.echo(f"{other} is rejected with it: its clip has the same bytes.")
+
+    def confirm(review: str) -> None:
+        case = desk.confirm(review, app.names, reason=reason, by=person)
+        click.echo(f"{review} is confirmed: {case}")
+
+    _each(reviews or _alone(app, entries), confirm)
+    tell("The next run takes what was confirmed; `hashmatch quarantine resume` does so now.")
+
+
+@review_command.command("reject")
+@click.argument("reviews", metavar="[REVIEW]...", nargs=-1)
+@click.option(
+    "--entry",
+    "entries",
+    metavar="LIST/ENTRY",
+    multiple=True,
+    callback=_entries,
+    help="Only the match on this entry; the rest stays open. May be repeated. Without REVIEW: in all "
+    "open reviews that have it.",
+)
+@click.option("--reason", required=True, help="Why they are wrong. Kept on record.")
+@pass_app
+def reject_command(
+    app: App, reviews: tuple[str, ...], entries: list[EntryName], reason: str
+) -> None:
+    """The matches are wrong: they never come back for these bytes, wherever they are stored.
+
+    Each review is decided for itself, with its own entry in the audit log; what cannot be decided is
+    said, and the others are (exit code 26).
+
+    \b
+    Examples:
+      hashmatch review reject review-7hq2k6w4v3mzdpbe --reason "our own logo"
+      hashmatch review reject review-7hq2k6w4v3mzdpbe --entry c3p/img-1 --reason "a test card"
+      hashmatch review reject --entry c3p/img-1 --reason "a test card"
+    """
+    from hashmatch.custody.people import Role
+    from hashmatch.pipeline.reviewing import Desk
+    from hashmatch.reviews import record
+
+    person = app.person(Role.REVIEWER, Role.CUSTODIAN)
+    desk = Desk(app.settings, app.db)
+    ended: set[str] = set()
+    if not reviews:
+        if not entries:
+            raise click.UsageError("name the reviews, or an entry with --entry")
+        with app.db.read() as session:
+            reviews = tuple(record.open_with(session, entries))
+
+    def reject(review: str) -> None:
+        if review in ended:
+            return  # an earlier one had the same bytes
+        done = desk.reject(review, entries, reason=reason, by=person)
+        ended.update(done.others)
+        if done.left:
+            left = counted(done.left, "match is", "matches are")
+            click.echo(f"{review} stays open: {left} to be decided.")
+            return
+        outcome = f"the clip is {done.outcome}"
+        now = outcome if done.outcome else "the next scan looks at the clip again"
+        click.echo(f"{review} is rejected: {now}.")
+        for other in done.others:
+            click.echo(f"{other} is rejected with it: its clip has the same bytes.")
+
+    _each(reviews, reject)
+
+
+def _alone(app: App, entries: list[EntryName]) -> list[str]:
+    """The open reviews in which nothing but these entries is left; of the others it is said."""
+    from hashmatch.reviews import record
+    from hashmatch.reviews.findings import Finding, pending
+
+    alone = []
+    with app.db.read() as session:
+        for review in record.open_with(session, entries):
+            left = pending(session, record.load(session, review))
+            if all(Finding.of(match).name in entries for match in left):
+                alone.append(review)
+            else:
+                tell(f"{review} stays open: it has matches on other entries too.")
+    return alone
+
+
+def _each(reviews: Sequence[str], decide: Callable[[str], None]) -> None:
+    """Decides one review after the other, each for itself.
+
+    One alone raises what it raises. Of several, those that cannot be decided are named, and
+    NotAllDecided follows.
+    """
+    from hashmatch.reviews.record import NotAllDecided, ReviewError
+
+    chosen, refused = list(dict.fromkeys(reviews)), 0
+    for review in chosen:
+        try:
+            decide(review)
+        except ReviewError as error:
+            if len(chosen) == 1:
+                raise
+            refused += 1
+            tell(error.message)
+    if not chosen:
+        click.echo("There is no such review, so nothing was decided.")
+    if refused:
+        raise NotAllDecided(refused=counted(refused, "review"), count=len(chosen))
 
 
 def _overview(session: Session, row: ReviewRow) -> dict[str, Any]:
+    from hashmatch.db.schema import ClipRow
+
     matches = _matches(session, row)
     return {
         "review": row.id,
@@ -190,6 +277,7 @@ def _overview(session: Session, row: ReviewRow) -> dict[str, Any]:
         "categories": sorted({match.classification for match in matches if match.classification}),
         "matches": len(matches),
         "run": row.run_id,
+        "clip_key": session.get_one(ClipRow, row.clip_id).key,
     }
 
 

@@ -6,12 +6,13 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import click
 
-from hashmatch.cli.app import App, emit_json, json_option, pass_app
+from hashmatch.cli.app import App, counted, emit_json, json_option, pass_app, table, tell
 
 INTERRUPTED = 130
 
@@ -49,10 +50,15 @@ until_option = click.option(
 
 
 @click.command("scan")
+@click.option(
+    "--dry-run",
+    is_flag=True,
+    help="Only say which clips it would look at, and why. Writes nothing.",
+)
 @until_option
 @json_option
 @pass_app
-def scan_command(app: App, until: datetime | None, as_json: bool) -> None:
+def scan_command(app: App, dry_run: bool, until: datetime | None, as_json: bool) -> None:
     """Look at every clip that is new, changed, or due for another try.
 
     Matches are sealed into the vault and removed from clip storage. Safe to run again at any time,
@@ -61,6 +67,7 @@ def scan_command(app: App, until: datetime | None, as_json: bool) -> None:
     \b
     Example:
       hashmatch scan --until 06:00
+      hashmatch scan --dry-run
 
     \b
     Exit codes:
@@ -76,6 +83,9 @@ def scan_command(app: App, until: datetime | None, as_json: bool) -> None:
     """
     from hashmatch.pipeline.plan import Selection
 
+    if dry_run:
+        _rehearse(app, as_json)
+        return
     _run(app, Selection(), until, as_json)
 
 
@@ -145,6 +155,31 @@ def rescan_command(
     _run(app, selection, until, as_json)
 
 
+def _rehearse(app: App, as_json: bool) -> None:
+    """What a scan would look at. Exits with 10 where storage could not be listed in full."""
+    from hashmatch.custody.people import Role
+    from hashmatch.errors import RunIncomplete
+    from hashmatch.pipeline.dryrun import Tally, Why, rehearse
+
+    app.person(Role.OPERATOR)
+    tally = Tally()
+    due = list(rehearse(app.settings, app.db, datetime.now(UTC), tally))
+    counts = {why.value: sum(one.why is why for one in due) for why in Why}
+    if as_json:
+        clips = [{"key": one.key, "why": one.why.value, "detail": one.detail} for one in due]
+        emit_json({**asdict(tally), "due": counts, "clips": clips})
+    else:
+        table(["why", "clip", "detail"], [[one.why, one.key, one.detail] for one in due])
+        said = ", ".join(f"{count} {why}" for why, count in counts.items() if count) or "none"
+        tell(f"{counted(tally.listed, 'clip')} listed; would be looked at: {said}.")
+        tell(f"{tally.unchanged} unchanged, of which {tally.later} wait for another try.")
+        for problem in tally.problems:
+            tell(f"ALARM: {problem}")
+        tell("Nothing was looked at, and nothing was written.")
+    if tally.incomplete:
+        raise click.exceptions.Exit(RunIncomplete.exit_code)
+
+
 def _run(app: App, selection: Selection, until: datetime | None, as_json: bool) -> RunSummary:
     from hashmatch.custody.people import Role
     from hashmatch.pipeline.nightly import nightly
@@ -168,7 +203,7 @@ def _run(app: App, selection: Selection, until: datetime | None, as_json: bool) 
 
 def _show(summary: RunSummary, selection: Selection) -> None:
     counts = ", ".join(f"{count} {outcome}" for outcome, count in summary.outcomes.items() if count)
-    click.echo(f"run {summary.run}: {summary.listed} clips in {summary.seconds:.1f} s")
+    click.echo(f"run {summary.run}: {counted(summary.listed, 'clip')} in {summary.seconds:.1f} s")
     click.echo(f"  {counts or 'nothing to look at'}; {summary.skipped_unchanged} unchanged")
     if summary.seen_by_rendition:
         click.echo(f"  {summary.seen_by_rendition} seen by another rendition of theirs")
@@ -177,18 +212,22 @@ def _show(summary: RunSummary, selection: Selection) -> None:
     if summary.quarantined:
         click.echo(f"  {summary.quarantined} taken into custody (hashmatch quarantine list)")
     if summary.custody_open:
-        click.echo(f"  {summary.custody_open} cases unfinished: the next run carries on")
+        click.echo(f"  {counted(summary.custody_open, 'case')} unfinished: the next run carries on")
     if summary.reviews_open:
-        click.echo(f"  {summary.reviews_open} clips wait for a person (hashmatch review list)")
+        clips = counted(summary.reviews_open, "clip waits", "clips wait")
+        click.echo(f"  {clips} for a person (hashmatch review list)")
     if summary.left:
-        click.echo(f"  {summary.left} clips not reached: {_who_takes_them(selection)}")
+        click.echo(f"  {counted(summary.left, 'clip')} not reached: {_who_takes_them(selection)}")
     if summary.waiting:
-        click.echo(f"  {summary.waiting} clips not seen in full wait for another look")
+        waits = counted(
+            summary.waiting, "clip not seen in full waits", "clips not seen in full wait"
+        )
+        click.echo(f"  {waits} for another look")
     if summary.excluded:
-        click.echo(f"  {summary.excluded} objects left out, as the settings say")
+        click.echo(f"  {counted(summary.excluded, 'object')} left out, as the settings say")
     if summary.behind:
         click.echo(
-            f"  {summary.behind} clips were not compared with the lists as they are now: "
+            f"  {counted(summary.behind, 'clip')} not compared with the lists as they are now: "
             "hashmatch rescan --stored"
         )
     for alarm in summary.alarms:

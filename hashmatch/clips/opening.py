@@ -5,6 +5,7 @@ store = open_store(settings.clips, settings.home)
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from urllib.parse import unquote_to_bytes, urlsplit
@@ -13,6 +14,7 @@ from hashmatch.clips.s3_lock import refuse_lock
 from hashmatch.clips.store import Store
 from hashmatch.clips.store_folder import FolderStore
 from hashmatch.config import Storage
+from hashmatch.config.shared import VARIABLES
 from hashmatch.errors import ConfigError
 
 
@@ -35,13 +37,16 @@ def open_store(storage: Storage, home: Path) -> Store:
     if scheme == "file":
         return FolderStore(Path(unquote_to_bytes(prefix).decode("utf-8", "surrogateescape")))
     if storage.endpoint is not None:
-        _check_endpoint(storage.endpoint)
+        _check_endpoint("storage endpoint", storage.endpoint)
     if (storage.access_key_id is None) != (storage.secret_access_key is None):
         raise ConfigError(
             source="storage settings",
             problem="access_key_id and secret_access_key are given together or not at all",
         )
     if scheme == "s3":
+        for name in VARIABLES["endpoint"]:
+            if storage.endpoint is None and (endpoint := os.environ.get(name)):
+                _check_endpoint(name, endpoint)
         from hashmatch.clips.store_s3 import S3Store
 
         return S3Store(storage, bucket, prefix)
@@ -84,7 +89,7 @@ def _parts_of(url: str) -> tuple[str, str, str]:
     return scheme, bucket, f"{prefix}/" if prefix else ""
 
 
-def _check_endpoint(endpoint: str) -> None:
+def _check_endpoint(source: str, endpoint: str) -> None:
     try:
         parts = urlsplit(endpoint)
         good = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
@@ -92,6 +97,6 @@ def _check_endpoint(endpoint: str) -> None:
         good = False
     if not good or "@" in endpoint or parts.query or parts.fragment:
         raise ConfigError(
-            source="storage endpoint",
+            source=source,
             problem="it is http://host:port or https://host, without credentials or query",
         )

@@ -18,14 +18,27 @@ class Storage(Section):
     """Where objects live. A folder, or file://, s3://bucket/prefix, gs://…, az://…."""
 
     url: str = Field(description="A folder, or an object-store URL: file:// s3:// gs:// az://")
-    endpoint: str | None = Field(None, description="S3 endpoint, where it is not Amazon's")
-    region: str | None = Field(None, description="S3 region; else AWS_REGION")
+    endpoint: str | None = Field(None, description="S3 endpoint; else the one of [s3]")
+    region: str | None = Field(None, description="S3 region; else the one of [s3]")
     access_key_id: str | None = Field(
-        None, description="else AWS_ACCESS_KEY_ID, or the instance's role"
+        None, description="With secret_access_key; else the two of [s3]"
     )
-    secret_access_key: SecretStr | None = Field(None, description="else AWS_SECRET_ACCESS_KEY")
+    secret_access_key: SecretStr | None = Field(None, description="See access_key_id")
     timeout_seconds: float = Field(60, gt=0, description="How long one request may take")
     retries: int = Field(5, ge=0, description="How often a failing request is tried again")
+
+
+class S3(Section):
+    """What every s3:// storage uses that does not say it itself: see `config.shared`."""
+
+    endpoint: str | None = Field(
+        None, description="S3 endpoint, where it is not Amazon's; else AWS_ENDPOINT_URL"
+    )
+    region: str | None = Field(None, description="else AWS_REGION, or what AWS_PROFILE has")
+    access_key_id: str | None = Field(
+        None, description="else AWS_ACCESS_KEY_ID, AWS_PROFILE, or the instance's role"
+    )
+    secret_access_key: SecretStr | None = Field(None, description="else as access_key_id")
 
 
 class Clips(Storage):

@@ -8,9 +8,9 @@ import os
 import tomllib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import get_origin
+from typing import Any, get_origin
 
-from pydantic import BaseModel, PrivateAttr, ValidationError
+from pydantic import BaseModel, PrivateAttr, ValidationError, model_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -19,6 +19,7 @@ from pydantic_settings import (
 )
 
 from hashmatch.config.sections import (
+    S3,
     AnchorBucket,
     Anchors,
     Audit,
@@ -35,6 +36,7 @@ from hashmatch.config.sections import (
     Vault,
     Withdraw,
 )
+from hashmatch.config.shared import inherited
 from hashmatch.errors import ConfigError
 
 FILE = "hashmatch.toml"
@@ -58,6 +60,7 @@ class Settings(BaseSettings):
         env_prefix=_PREFIX, env_nested_delimiter="__", extra="forbid", frozen=True
     )
 
+    s3: S3 = S3()
     clips: Clips = Clips()
     vault: Vault = Vault()
     database: Database = Database()
@@ -86,6 +89,12 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         return env_settings, init_settings
 
+    @model_validator(mode="before")
+    @classmethod
+    def _share(cls, given: dict[str, Any]) -> dict[str, Any]:
+        taken = inherited(given)
+        return {**given, **{name: {**given[name], **taken[name]} for name in taken}}
+
     @property
     def home(self) -> Path:
         return self._home
@@ -100,15 +109,7 @@ def load(file: Path | None = None) -> Settings:
 
     Without a file in this folder the environment alone may give them. Raises ConfigError.
     """
-    source = file or Path(FILE)
-    try:
-        given = tomllib.loads(source.read_text("utf-8-sig"))  # some editors write a mark
-    except FileNotFoundError:
-        if file is not None or not any(_named_in_environment()):
-            raise SettingsMissing(source=source.absolute()) from None
-        given = {}
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ConfigError(source=source, problem=str(error)) from None
+    source, given = read(file)
     _refuse_unknown_variables()
     try:
         settings = Settings(**given)
@@ -119,6 +120,31 @@ def load(file: Path | None = None) -> Settings:
         raise ConfigError(source=_source_of(error, source), problem=_explain(error)) from None
     settings._home = source.parent.absolute()
     return settings
+
+
+def read(file: Path | None = None) -> tuple[Path, dict[str, Any]]:
+    """The settings file, and what is in it, not checked yet. Raises ConfigError."""
+    source = file or Path(FILE)
+    try:
+        return source, tomllib.loads(source.read_text("utf-8-sig"))  # some editors write a mark
+    except FileNotFoundError:
+        if file is not None or not any(_named_in_environment()):
+            raise SettingsMissing(source=source.absolute()) from None
+        return source, {}
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError(source=source, problem=str(error)) from None
+
+
+def variable(section: str, key: str) -> str | None:
+    """The environment variable that gives a setting now, if one does."""
+    whole, own = f"{_PREFIX}{section}".upper(), f"{_PREFIX}{section}__{key}".upper()
+    for name in os.environ:
+        if name.upper() == own:
+            return name
+    for name, value in os.environ.items():
+        if name.upper() == whole and key in json.loads(value):
+            return name
+    return None
 
 
 def sections() -> Iterator[tuple[str, type[BaseModel]]]:

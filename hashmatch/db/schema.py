@@ -255,7 +255,10 @@ class ListRow(Base):
 
 
 class ListVersionRow(Base):
-    """One imported, immutable state of a list. `options`: how its files were read."""
+    """One imported, immutable state of a list. `options`: how its files were read.
+
+    removed_at: its entries are gone since then; the row stays, and with it the number.
+    """
 
     __tablename__ = "list_version"
 
@@ -272,6 +275,7 @@ class ListVersionRow(Base):
     hashes: Mapped[int]
     rejected: Mapped[int]
     algorithms: Mapped[dict[str, Any]]
+    removed_at: Mapped[datetime | None]
 
     __table_args__ = (UniqueConstraint("list_name", "version"),)
 

@@ -13,7 +13,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from sqlalchemy import select
+from sqlalchemy import exists, select
 from sqlalchemy.orm import Session
 
 from hashmatch.db.schema import DisabledEntryRow, ListRow, ListVersionRow
@@ -45,9 +45,16 @@ class VersionUnknown(ListError):
     """
 
 
+class VersionRemoved(VersionUnknown):
+    """{name}: version {version} was removed on {day}.
+
+    Import its file again for a new version, or choose another: `hashmatch lists show {name}`.
+    """
+
+
 @dataclass(frozen=True)
 class Summary:
-    """A list and all of its versions, oldest first. disabled: entry -> reason."""
+    """A list and all of its versions, oldest first, also removed ones. disabled: entry -> reason."""
 
     list: ListRow
     versions: tuple[ListVersionRow, ...]
@@ -57,6 +64,11 @@ class Summary:
     def active(self) -> ListVersionRow | None:
         return next((v for v in self.versions if v.version == self.list.active_version), None)
 
+    @property
+    def newest(self) -> ListVersionRow | None:
+        """The newest that was not removed."""
+        return next((v for v in reversed(self.versions) if v.removed_at is None), None)
+
 
 def check_name(name: str) -> None:
     if len(name) > 64 or _NAME.fullmatch(name) is None or hashlike(name):
@@ -65,7 +77,11 @@ def check_name(name: str) -> None:
 
 
 def list_names(session: Session) -> list[str]:
-    return list(session.scalars(select(ListRow.name).order_by(ListRow.name)))
+    """Of all lists that have a version which was not removed."""
+    there = exists().where(
+        ListVersionRow.list_name == ListRow.name, ListVersionRow.removed_at.is_(None)
+    )
+    return list(session.scalars(select(ListRow.name).where(there).order_by(ListRow.name)))
 
 
 def summary(session: Session, name: str) -> Summary:
@@ -94,7 +110,7 @@ def get_list(session: Session, name: str, *, lock: bool = False) -> ListRow:
 
 
 def get_version(session: Session, name: str, version: int) -> ListVersionRow:
-    """Raises VersionUnknown."""
+    """A version with its entries. Raises VersionUnknown, VersionRemoved."""
     row = session.scalars(
         select(ListVersionRow).where(
             ListVersionRow.list_name == name, ListVersionRow.version == version
@@ -102,4 +118,6 @@ def get_version(session: Session, name: str, version: int) -> ListVersionRow:
     ).first()
     if row is None:
         raise VersionUnknown(name=name, version=version)
+    if row.removed_at is not None:
+        raise VersionRemoved(name=name, version=version, day=row.removed_at.date())
     return row

@@ -89,7 +89,7 @@ def import_list(
     )
     with db.read() as session:
         newest = _newest(session, name)
-    if newest is not None and _same(newest, sha256, how):
+    if newest is not None and newest.removed_at is None and _same(newest, sha256, how):
         return _imported(newest, created=False)
     with Staging(name, names) as staged:
         read = []

@@ -12,11 +12,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from hashmatch.db.schema import ListVersionRow
 from hashmatch.lists.active import ActiveVersion, active_list, origin
+from hashmatch.lists.catalog import VersionUnknown, get_version
 from hashmatch.lists.differences import new_or_changed, withdrawn
 from hashmatch.matching.listed import ActiveList
 from hashmatch.matching.part import CompiledList
@@ -74,7 +74,7 @@ def _of(
         old = _row(session, version.name, before.version)
         new = _row(session, version.name, version.version)
         if old is None or new is None or origin(old) != before.origin:
-            raise _TooMany  # what the base was made from is not in this database
+            raise _TooMany  # what the base was made from is not in this database any more
         differ = new_or_changed(session, old, new, room + 1)
         _left(room, len(differ))
         gone |= frozenset(differ).union(withdrawn(session, old, new))
@@ -89,8 +89,7 @@ def _left(room: int, taken: int) -> int:
 
 
 def _row(session: Session, name: str, version: int) -> ListVersionRow | None:
-    return session.scalar(
-        select(ListVersionRow).where(
-            ListVersionRow.list_name == name, ListVersionRow.version == version
-        )
-    )
+    try:
+        return get_version(session, name, version)
+    except VersionUnknown:
+        return None

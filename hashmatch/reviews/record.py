@@ -12,7 +12,7 @@ does before it records a look: of two who write at the same time one waits for t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import datetime
 from enum import StrEnum
 
@@ -58,6 +58,13 @@ class NotOpen(ReviewError):
     """
 
 
+class NotAllDecided(ReviewError):
+    """{refused} of {count} could not be decided; above is why. The others are decided.
+
+    `hashmatch review list` shows those that wait.
+    """
+
+
 def load(session: Session, review: str) -> ReviewRow:
     row = session.get(ReviewRow, review)
     if row is None:
@@ -72,6 +79,17 @@ def load_open(session: Session, review: str) -> ReviewRow:
     if row.state != State.OPEN:
         raise NotOpen(review=review, state=row.state)
     return row
+
+
+def open_with(session: Session, entries: Collection[EntryName]) -> list[str]:
+    """The reviews that wait with a match on one of these entries, the oldest first."""
+    query = select(ReviewRow).where(ReviewRow.state == State.OPEN)
+    rows = session.scalars(query.order_by(ReviewRow.opened_at, ReviewRow.id)).all()
+    return [
+        row.id
+        for row in rows
+        if any(Finding.of(match).name in entries for match in pending(session, row))
+    ]
 
 
 def follow(

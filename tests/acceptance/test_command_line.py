@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import re
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
 from copy import copy
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from unittest import mock
 
@@ -20,6 +23,7 @@ from installation import HASHMATCH, ROOT, Installation, vpdq_lines
 from sqlalchemy import select
 
 from hashmatch.audit import log
+from hashmatch.cli.app import counted
 from hashmatch.cli.main import COMMANDS, cli
 from hashmatch.db.schema import ClipRow, ReviewRow
 from hashmatch.db.session import Database
@@ -230,6 +234,7 @@ def test_with_json_stdout_has_one_document_and_nothing_else(hashmatch, scanned):
         ("runs", "list"): (),
         ("runs", "show"): (scanned["run"],),
         ("doctor",): (),
+        ("config", "show"): (),
         ("rescan",): ("--stored",),
     }
     above = {("scan",), ("check",), ("hash",)}
@@ -239,6 +244,141 @@ def test_with_json_stdout_has_one_document_and_nothing_else(hashmatch, scanned):
     with mock.patch.dict(hashmatch.environment, law):
         for path, arguments in asked.items():
             json.loads(hashmatch.here(*path, *arguments, "--json", code=(0, 10)).stdout)
+
+
+def test_a_dry_run_says_what_would_be_looked_at_and_why_and_writes_nothing(hashmatch, tmp_path):
+    twin = hashmatch.copied(tmp_path / "twin")
+    twin.here("scan", code=10)
+    write_clip(twin.clips / "new.mp4", seed=5, seconds=0.5, **SIZE)
+    write_clip(twin.clips / "clean.mp4", seed=6, seconds=0.5, **SIZE)
+    write_clip(twin.clips / "again.mp4", seed=7, seconds=0.5, **SIZE)
+    (twin.clips / "later.mp4").write_bytes(b"x")
+    db = Database.connect("sqlite:///hashmatch.db", twin.home)
+    twin.here("scan", code=10)
+    (twin.clips / "new.mp4").rename(twin.clips / "newer.mp4")
+    (twin.clips / "clean.mp4").write_bytes((twin.clips / "newer.mp4").read_bytes())
+    with db.write() as session:
+        for key, when in (("again.mp4", timedelta()), ("later.mp4", timedelta(hours=2))):
+            row = session.scalars(select(ClipRow).where(ClipRow.key == key)).one()
+            row.reason, row.outcome, row.retry_at = (
+                "time-limit",
+                "partial",
+                datetime.now(UTC) + when,
+            )
+
+    def everything() -> tuple[list[str], dict[str, bytes]]:
+        with sqlite3.connect(twin.home / "hashmatch.db") as connection:
+            tables = list(connection.iterdump())
+        files = [twin.clips, twin.vault, twin.home / "keys", twin.home / "state"]
+        inside = [one for folder in files for one in folder.rglob("*") if one.is_file()]
+        return tables, {str(one): one.read_bytes() for one in inside}
+
+    before = everything()
+    with db.run_lock():  # it needs no lock either
+        found = json.loads(twin.here("scan", "--dry-run", "--json").stdout)
+    shown = twin.here("scan", "--dry-run")
+    assert everything() == before
+    clips = {one["key"]: (one["why"], one["detail"]) for one in found["clips"]}
+    assert clips == {
+        "newer.mp4": ("new", ""),
+        "clean.mp4": ("changed", ""),
+        "again.mp4": ("due again", Reason.TIME_LIMIT.text),
+    }
+    assert (found["listed"], found["unchanged"], found["later"]) == (5, 2, 1)
+    assert found["due"]["new"] == 1
+    assert "new\tnewer.mp4" in shown.stdout
+    assert "Nothing was looked at" in shown.stderr
+    summary = json.loads(twin.here("scan", "--json", code=(0, 10)).stdout)
+    assert sum(summary["outcomes"].values()) == len(clips), "a scan looks at just those"
+
+
+def test_a_dry_run_takes_the_renditions_of_a_clip_together(tmp_path, hashmatch):
+    twin = hashmatch.copied(tmp_path / "twin")
+    pattern = {"HASHMATCH_CLIPS__RENDITIONS": "{id}_{height}p.mp4"}
+    twin.environment |= pattern
+    write_clip(twin.clips / "a_144p.mp4", seed=8, seconds=0.5, **SIZE)
+    twin.here("scan", code=(0, 10))
+    write_clip(twin.clips / "a_288p.mp4", seed=8, seconds=0.5, width=384, height=288)
+    found = json.loads(twin.here("scan", "--dry-run", "--json").stdout)
+    why = {one["key"]: one["why"] for one in found["clips"]}
+    assert why == {"a_288p.mp4": "new", "a_144p.mp4": "rendition"}
+
+
+def recipe(name: str, **paths: str) -> str:
+    """A block of commands of the documentation, with other folders in the place of its own."""
+    text = (ROOT / "docs" / "operations.md").read_text("utf-8")
+    found = re.search(rf"<!-- {name} -->\n```sh\n(.*?)```", text, re.DOTALL)
+    assert found is not None
+    commands = found[1].replace(".venv/bin/python", sys.executable)
+    for old, new in paths.items():
+        commands = commands.replace(f"/{old}/hashmatch", new)
+    return "set -e\nhashmatch() { " + " ".join(HASHMATCH) + ' "$@"; }\n' + commands
+
+
+def test_promise_2_what_was_backed_up_as_documented_can_be_restored(hashmatch, scanned, tmp_path):
+    backup, home = str(tmp_path / "backup"), str(tmp_path / "restored")
+    paths = {"srv": str(hashmatch.home), "backup": backup}
+    subprocess.run(["bash", "-c", recipe("back-up", **paths)], check=True)
+    assert not list(tmp_path.rglob("audit.signed"))
+    done = subprocess.run(
+        ["bash", "-c", recipe("restore", srv=home, backup=backup)],
+        env=hashmatch.environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "The log is what was written" in done.stdout
+    assert "sealed objects are whole" in done.stderr
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_shells_complete_as_documented(hashmatch, shell):
+    with mock.patch.dict(os.environ, {"_HASHMATCH_COMPLETE": f"{shell}_source"}):
+        script = CliRunner().invoke(cli, [], prog_name="hashmatch").output
+    assert "_HASHMATCH_COMPLETE" in script
+    words = {
+        "_HASHMATCH_COMPLETE": "bash_complete",
+        "COMP_WORDS": "hashmatch lists re",
+        "COMP_CWORD": "2",
+    }
+    with mock.patch.dict(os.environ, words):
+        assert "remove" in CliRunner().invoke(cli, [], prog_name="hashmatch").output
+
+
+def test_audit_show_has_lines_for_people(hashmatch, scanned):
+    lines = hashmatch.here("audit", "show", "--last", "100").stdout.splitlines()
+    kinds = {line.split("\t")[2]: line.split("\t")[3] for line in lines}
+    assert kinds["list-activate"].startswith("accept_shrink no, accept_trial no, by ")
+    assert "trial.clips 0, trial.matched 0" in kinds["list-activate"]
+    assert not [line for line in lines if "{" in line or '": ' in line]
+
+
+def test_a_case_has_one_time_line_for_people(hashmatch, scanned):
+    case = hashmatch.json("quarantine", "list")[0]["case"]
+    lines = hashmatch.here("quarantine", "show", case).stdout.splitlines()
+    times = [line.split("\t")[0] for line in lines if line[:2] == "20"]
+    assert times == sorted(times)
+    assert times
+    events = " ".join(line.split("\t")[1] for line in lines if line[:2] == "20")
+    for event in ("detected", "verified", "removed", "seal (case-sealed)"):
+        assert event in events, events
+    assert not [line for line in lines if line.startswith(("steps", "removed_at"))]
+    assert "steps" in hashmatch.json("quarantine", "show", case)
+
+
+@pytest.mark.parametrize(
+    ("count", "words", "said"),
+    [
+        (0, ("case",), "0 cases"),
+        (1, ("case",), "1 case"),
+        (2, ("entry",), "2 entries"),
+        (1, ("clip waits", "clips wait"), "1 clip waits"),
+        (3, ("clip waits", "clips wait"), "3 clips wait"),
+    ],
+)
+def test_one_is_not_several(count, words, said):
+    assert counted(count, *words) == said
 
 
 def test_without_a_terminal_tables_are_tab_separated(hashmatch, scanned):

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from lists_parts import (
     AT,
     BRIDGE,
@@ -28,9 +29,11 @@ from lists_parts import (
     trial_of,
     write_csv,
 )
-from sqlalchemy import func, select
+from sqlalchemy import func, select, text
 
+from hashmatch.audit.books import DatabaseDiffers
 from hashmatch.audit.commitments import opened
+from hashmatch.audit.reconciliation import Reconciliation
 from hashmatch.audit.verification import verify
 from hashmatch.db.schema import (
     EntryHashRow,
@@ -40,8 +43,8 @@ from hashmatch.db.schema import (
     ListVersionRow,
 )
 from hashmatch.db.session import Database
-from hashmatch.errors import DatabaseError
-from hashmatch.lists import active, bulk, staging
+from hashmatch.errors import AlreadyRunning, DatabaseError
+from hashmatch.lists import active, bulk, removal, staging
 from hashmatch.lists.activation import (
     NotActive,
     NothingBefore,
@@ -54,6 +57,7 @@ from hashmatch.lists.active import active_lists, active_versions, trial_list
 from hashmatch.lists.catalog import (
     ListUnknown,
     NameWrong,
+    VersionRemoved,
     VersionUnknown,
     get_version,
     list_names,
@@ -65,6 +69,7 @@ from hashmatch.lists.formats import FileTruncated, Format
 from hashmatch.lists.formats.rows import Fault
 from hashmatch.lists.formats.text import ListUnreadable
 from hashmatch.lists.imports import Delivery, Imported, import_list
+from hashmatch.lists.removal import NothingToRemove, StillActs, remove
 from hashmatch.lists.staging import StagingFailed
 from hashmatch.lists.trust import (
     DigestDiffers,
@@ -525,6 +530,126 @@ def test_a_list_that_was_switched_off_can_be_rolled_back_to(partner):
     with pytest.raises(NotActive):
         deactivate(partner.db, "c3p", by="bob", at=AT)
     assert rollback(partner.db, "c3p", trial=NO_TRIAL, by="bob", at=AT).version == 1
+
+
+def removes(partner: Partner, version: int | None, **how: Any):
+    how = {"reason": "superseded", "by": "alice", "at": AT, **how}
+    return remove(partner.db, "c3p", version, **how)
+
+
+def agrees(partner: Partner) -> None:
+    """The database is what the log says."""
+    with partner.db.read() as session:
+        books = Reconciliation(session)
+        verify(session, Ed25519PrivateKey.generate().public_key(), each=books.take)
+        books.close(session)
+
+
+def test_a_removed_version_leaves_no_hash_and_its_number_never_comes_back(partner):
+    for count in (10, 11, 12):
+        partner.sends(images(count))
+    partner.activates(2)
+    done = removes(partner, 3)
+    assert (done.versions, done.entries, done.stopped) == ((3,), 12, False)
+    assert (partner.count(EntryRow), partner.count(EntryHashRow)) == (21, 21)
+    with partner.db.read() as session:
+        one = summary(session, "c3p")
+        assert (one.newest.version, one.versions[-1].removed_at) == (2, AT)
+        with pytest.raises(VersionRemoved, match="removed on 2026-11-22"):
+            get_version(session, "c3p", 3)
+    with pytest.raises(VersionRemoved):
+        partner.activates(3)
+    with pytest.raises(VersionRemoved):
+        removes(partner, 3)
+    assert (again := partner.sends(images(12))).created
+    assert again.version == 4, "the same file again is a new version"
+    agrees(partner)
+
+
+def test_a_removal_has_a_leaf_of_each_version_and_none_names_who_or_why(partner):
+    for count in (10, 11):
+        partner.sends(images(count))
+    assert removes(partner, None, reason="the agreement ended").versions == (1, 2)
+    leaves = [body for kind, body in partner.leaves() if kind == "list-remove"]
+    assert [(body["version"], body["entries"], body["acted"]) for body in leaves] == [
+        (1, 10, False),
+        (2, 11, False),
+    ]
+    with partner.db.read() as session:
+        assert opened(session, leaves[0]["reason"]) == "the agreement ended"
+        assert opened(session, leaves[0]["by"]) == "alice"
+        assert list_names(session) == []
+    with pytest.raises(NothingToRemove):
+        removes(partner, None)
+    agrees(partner)
+
+
+@pytest.mark.parametrize("reason", ["", "  ", "two\nlines", MD5])
+def test_a_removal_without_words_of_a_reason_removes_nothing(partner, reason):
+    partner.sends(images(10))
+    with pytest.raises(removal.ReasonRefused):
+        removes(partner, 1, reason=reason)
+    assert partner.count(EntryRow) == 10
+
+
+@pytest.mark.parametrize("version", [1, 2, None], ids=["before", "acting", "all"])
+def test_promise_5_what_acts_or_acted_before_is_not_removed_without_saying_so(partner, version):
+    for count in (10, 11):
+        partner.sends(images(count))
+        partner.activates(partner.sends(images(count)).version)
+    before = partner.leaves()
+    with pytest.raises(StillActs, match=r"version . (acts|is what)"):
+        removes(partner, version)
+    assert (partner.count(EntryRow), partner.leaves()) == (21, before)
+    removes(partner, version, accept_active=True)
+    with partner.db.read() as session:
+        row = session.get_one(ListRow, "c3p")
+        left = {1: (2, None), 2: (None, 1), None: (None, None)}[version]
+        assert (row.active_version, row.previous_version) == left
+        assert len(list(active_versions(session))) == (left[0] is not None)
+    agrees(partner)
+    if left[1] is None:
+        with pytest.raises(NothingBefore):
+            rollback(partner.db, "c3p", by="alice", at=AT)
+
+
+def test_switching_a_list_off_and_removing_it_does_not_let_a_shrunk_one_in_unsaid(partner):
+    partner.sends(images(10))
+    partner.activates(1)
+    deactivate(partner.db, "c3p", by="alice", at=AT)
+    with pytest.raises(StillActs):
+        removes(partner, None)
+
+
+def test_no_list_is_removed_while_a_run_reads_it(partner):
+    partner.sends(images(10))
+    with partner.db.run_lock(), pytest.raises(AlreadyRunning):
+        removes(partner, 1)
+    assert partner.count(EntryRow) == 10
+
+
+@pytest.mark.parametrize(
+    ("tampering", "problem"),
+    [
+        ("UPDATE list_version SET removed_at = NULL WHERE version = 1", "removed by its last leaf"),
+        ("UPDATE list_version SET removed_at = imported_at WHERE version = 2", "there by its last"),
+        ("DELETE FROM list_version WHERE version = 1", "version 1 of list c3p is gone"),
+        (
+            "INSERT INTO entry (version_id, entry_id, media) SELECT id, 'x', 'image' "
+            "FROM list_version WHERE version = 1",
+            "are there, which was removed",
+        ),
+    ],
+)
+def test_promise_3_a_removal_is_what_the_log_says(partner, tampering, problem):
+    for count in (10, 11):
+        partner.sends(images(count))
+    removes(partner, 1)
+    agrees(partner)
+    with partner.db.write() as session:
+        session.execute(text(tampering))
+    with pytest.raises(DatabaseDiffers, match=problem):
+        agrees(partner)
 
 
 def test_what_a_match_does_is_set_per_list(partner):

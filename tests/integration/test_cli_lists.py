@@ -17,6 +17,8 @@ from lists_parts import BRIDGE, MD5, images, pdq_hash, write_csv
 from hashmatch.audit.keys import create_keys
 from hashmatch.cli.lists import lists_command
 from hashmatch.cli.main import cli
+from hashmatch.custody.people import RoleMissing
+from hashmatch.lists.removal import StillActs
 from hashmatch.lists.trust import DigestDiffers, ListRejected, ListShrank, ListWithoutEntries
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -206,6 +208,34 @@ def test_a_shrunk_version_needs_a_word(operator):
     assert isinstance(error, ListShrank)
     assert "hashmatch lists diff c3p" in error.remedy
     assert "version 2 is active" in operator.does("activate", "c3p", "2", "--accept-shrink").stdout
+
+
+def test_a_list_is_removed_with_a_word_where_it_acts(operator):
+    operator.receives(10)
+    operator.does("activate", "c3p", "1")
+    operator.receives(9)
+    refused = operator.types("remove", "c3p", "--reason", "the agreement ended")
+    assert isinstance(refused.exception, StillActs)
+    assert "hashmatch lists deactivate c3p" in refused.exception.remedy
+    assert (
+        "c3p: version 2 removed, 9 entries."
+        in operator.does("remove", "c3p", "2", "--reason", "x y").stdout
+    )
+    versions = operator.reads("show", "c3p")["versions"]
+    assert [one["state"] for one in versions] == ["active", "removed"]
+    assert operator.reads("list")[0]["newest"] == 1
+    removed = operator.does("remove", "c3p", "--accept-active", "--reason", "the agreement ended")
+    assert "c3p: version 1 removed, 10 entries." in removed.stdout
+    assert "No version of c3p is active now." in removed.stderr
+    assert operator.reads("list") == []
+    assert operator.reads("show", "c3p")["newest"] is None
+
+
+def test_a_person_who_is_no_operator_removes_no_list(operator):
+    operator.receives(10)
+    operator.config.write_text('[people]\noperators = ["somebody-else"]\n')
+    refused = operator.types("remove", "c3p", "--reason", "the agreement ended")
+    assert isinstance(refused.exception, RoleMissing)
 
 
 def test_activating_twice_says_so(operator):

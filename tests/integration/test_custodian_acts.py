@@ -386,6 +386,8 @@ class TestDestruction:
         assert isinstance(room.refuses("certificate", room.case), NoCertificate)
         said = room.does("confirm", room.case, by="bob")
         certificate = json.loads(said.stdout)
+        assert "is destroyed. alice asked for it, bob confirmed it, because: " in said.stderr
+        assert f"Erased from the vault: {len(certificate['erased'])} objects" in said.stderr
         assert room.scene.vault_keys() == []
         assert room.scene.row.state == "destroyed"
         assert (certificate["asked_by"], certificate["confirmed_by"]) == ("alice", "bob")

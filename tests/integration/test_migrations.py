@@ -249,14 +249,22 @@ def test_every_package_is_listed_for_the_wheel() -> None:
     found = {
         ".".join(path.parent.relative_to(ROOT).parts) for path in (ROOT / "hashmatch").rglob("*.py")
     }
-    assert listed == found | {"hashmatch.db.migrations"}
+    assert listed == found | {"hashmatch.db.migrations", "hashmatch.standalone"}
 
 
 @pytest.mark.slow
 def test_a_wheel_carries_its_migrations(tmp_path: Path) -> None:
     source = tmp_path / "source"
     source.mkdir()
-    for name in ("hashmatch", "alembic", "setup.cfg", "pyproject.toml", "README.md", "LICENSE"):
+    for name in (
+        "hashmatch",
+        "alembic",
+        "scripts",
+        "setup.cfg",
+        "pyproject.toml",
+        "README.md",
+        "LICENSE",
+    ):
         subprocess.run(["cp", "-r", str(ROOT / name), str(source)], check=True)
     command = [sys.executable, "-m", "pip", "wheel", "--no-deps", "-q", "-w", str(tmp_path)]
     subprocess.run([*command, str(source)], check=True, timeout=200)
@@ -268,6 +276,9 @@ def test_a_wheel_carries_its_migrations(tmp_path: Path) -> None:
         "from hashmatch.db.session import Database\n"
         "assert hashmatch.__file__.startswith(str(Path.cwd())), hashmatch.__file__\n"
         "db = Database.connect('sqlite:///x.db', Path.cwd()); db.upgrade(); db.check_revision()\n"
+        "from hashmatch.audit import standalone\n"
+        "assert str(standalone.script()).startswith(str(Path.cwd())), standalone.script()\n"
+        "assert standalone.verifier().main(['--', 'no-such-file']) == 3\n"
     )
     subprocess.run([sys.executable, "-c", script], cwd=tmp_path / "installed", check=True)
     assert not (tmp_path / "installed" / "alembic").exists()

@@ -22,6 +22,7 @@ from hypothesis import strategies as st
 from sqlalchemy import select, update
 
 from hashmatch.audit.verification import verify
+from hashmatch.cli.app import App
 from hashmatch.cli.main import cli
 from hashmatch.config import Review
 from hashmatch.custody.people import Role, RoleMissing, account
@@ -156,7 +157,8 @@ def test_list_has_the_oldest_first_and_keeps_to_the_asked_list_and_state(small):
     assert len(small.reads("list", "--list", "partner")) == 2
     assert small.reads("list", "--list", "elsewhere") == []
     assert small.reads("list", "--state", "rejected") == []
-    assert "first.mp4" not in small.types("list").output
+    assert [one["clip_key"] for one in small.reads("list")] == ["first.mp4", "second.mp4"]
+    assert "first.mp4" in small.types("list").output
 
 
 def test_show_says_what_matched_when_and_from_which_list_and_that_it_was_shown(small):
@@ -566,6 +568,57 @@ def test_a_released_case_is_a_rejection_of_all_its_matches(small):
         assert standing.said_of(session, 0, "", "c" * 64).rejected
 
 
+def many(office: Office) -> dict[str, str]:
+    """Three clips with a match on one entry, the last on another one too: key -> review."""
+    for key, *frames in (("1.mp4", NEW), ("2.mp4", NEW), ("3.mp4", NEW, OTHER)):
+        office.remembers(key, *frames)
+    office.lists_anew(e_new=NEW, e_other=OTHER)
+    return {key: office.review(key).id for key in ("1.mp4", "2.mp4", "3.mp4")}
+
+
+def test_promise_3_several_reviews_are_rejected_each_with_its_leaf(small):
+    reviews = many(small)
+    first, second, third = reviews.values()
+    result = small.types("reject", first, second, first, "review-x", third, "--reason", WHY)
+    assert isinstance(result.exception, record.NotAllDecided)
+    assert result.exception.message.startswith("1 review of 4 could not be decided")
+    assert "There is no review review-x" in result.output
+    assert {small.review(key).state for key in reviews} == {"rejected"}
+    leaves = small.leaves("review-rejected")
+    assert [leaf["review"] for leaf in leaves] == [first, second, third]
+
+
+def test_an_entry_is_rejected_in_all_open_reviews_that_have_it(small):
+    reviews = many(small)
+    result = small.types("reject", "--entry", "partner/e-new", "--reason", WHY)
+    assert result.exception is None, result.output
+    assert f"{reviews['3.mp4']} stays open: 1 match is to be decided." in result.output
+    assert [small.review(key).state for key in reviews] == ["rejected", "rejected", "open"]
+    again = small.types("reject", "--entry", "partner/e-new", "--reason", WHY)
+    assert again.exception is None
+    assert "nothing was decided" in again.output
+    for words in (["reject", "--reason", WHY], ["confirm"], ["confirm", "r", "--entry", "a/b"]):
+        assert small.types(*words).exit_code == 2
+
+
+def test_promise_3_several_reviews_are_confirmed_each_with_its_case(small, monkeypatch):
+    """By an entry only those in which nothing else is left to be decided."""
+    monkeypatch.setattr(App, "names", small.archive.names)
+    reviews = many(small)
+    result = small.types("confirm", "--entry", "partner/e-new", "--reason", WHY)
+    assert result.exception is None, result.output
+    assert f"{reviews['3.mp4']} stays open: it has matches on other entries too" in result.output
+    assert [small.review(key).state for key in reviews] == ["confirmed", "confirmed", "open"]
+    leaves = small.leaves("review-confirmed")
+    assert {leaf["review"] for leaf in leaves} == {reviews["1.mp4"], reviews["2.mp4"]}
+    assert len({leaf["case"] for leaf in leaves}) == 2
+    (small.archive.home / "clips" / "3.mp4").unlink()
+    result = small.types("confirm", *reviews.values())
+    assert isinstance(result.exception, record.NotAllDecided)
+    assert "3 reviews of 3" in result.exception.message
+    assert small.review("3.mp4").state == "gone"
+
+
 @pytest.mark.parametrize("command", ["show", "confirm", "reject"])
 @pytest.mark.parametrize("name", ["review-x", "", "../../etc", "'; drop table review; --"])
 def test_a_review_that_is_not_there_is_a_clear_error(small, command, name):
@@ -609,6 +662,8 @@ def test_an_entry_is_named_with_its_list(small, entry):
         (["entries"], set(Role)),
         (["show", "review-x"], {Role.REVIEWER, Role.CUSTODIAN}),
         (["confirm", "review-x"], {Role.REVIEWER, Role.CUSTODIAN}),
+        (["confirm", "--entry", "partner/e"], {Role.REVIEWER, Role.CUSTODIAN}),
+        (["reject", "--entry", "partner/e", "--reason", WHY], {Role.REVIEWER, Role.CUSTODIAN}),
         (["reject", "review-x", "--reason", WHY], {Role.REVIEWER, Role.CUSTODIAN}),
         (["trust", "partner", "e", "--reason", WHY], {Role.OPERATOR}),
         (["export", "--out", "/nowhere/x"], {Role.OPERATOR, Role.REVIEWER, Role.CUSTODIAN}),

@@ -19,6 +19,8 @@ from hashmatch.clips.store import (
     Store,
 )
 from hashmatch.clips.store_s3 import PART
+from hashmatch.config import Storage
+from hashmatch.errors import ConfigError
 
 # What obstore refuses or alters, and other trouble-makers.
 ODD = [
@@ -131,3 +133,28 @@ def test_an_object_gets_the_media_type_that_its_name_says(s3, tmp_path):
     kinds = {key: s3.client.head_object(Bucket=s3.name, Key=key)["ContentType"] for key in wrote}
     assert (kinds["a.mp4"], kinds["b.webm"]) == ("video/mp4", "video/webm")
     assert "video" not in kinds["c.mp4.age"] + kinds["d"]
+
+
+def test_the_variables_and_profiles_of_amazons_tools_are_enough(
+    s3: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Endpoint and credentials: from AWS_…, or from the profile that AWS_PROFILE names."""
+    s3.put("a", b"x")
+    for name in ("AWS_ENDPOINT_URL_S3", "AWS_REGION", "AWS_DEFAULT_REGION"):
+        monkeypatch.delenv(name, raising=False)
+    settings = Storage(url=f"s3://{s3.name}", timeout_seconds=5, retries=0)
+    with monkeypatch.context() as here:
+        here.setenv("AWS_ENDPOINT_URL", s3.endpoint)
+        here.setenv("AWS_ACCESS_KEY_ID", "AKIAEXAMPLE")
+        here.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+        assert [info.key for info in open_store(settings, Path()).list()] == ["a"]
+    config, credentials = tmp_path / "config", tmp_path / "credentials"
+    config.write_text(f"[profile clips]\nendpoint_url = {s3.endpoint}\nregion = eu-west-1\n")
+    credentials.write_text("[clips]\naws_access_key_id = A\naws_secret_access_key = B\n")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(config))
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(credentials))
+    monkeypatch.setenv("AWS_PROFILE", "clips")
+    assert [info.key for info in open_store(settings, Path()).list()] == ["a"]
+    monkeypatch.setenv("AWS_PROFILE", "nobody")
+    with pytest.raises(ConfigError, match="nobody"):
+        open_store(settings, Path())

@@ -31,13 +31,15 @@ from audit_parts import (
     verifier,
     verify_elsewhere,
 )
+from click.testing import CliRunner
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from hashmatch.audit import bundle, claims
+from hashmatch.audit import bundle, claims, standalone
 from hashmatch.audit.bundle import export
 from hashmatch.audit.checkpoint import Checkpoint, sign, verifier_key
 from hashmatch.audit.claims import Opening
+from hashmatch.cli.main import cli
 from hashmatch.db.schema import AnchorRow
 from hashmatch.db.session import Database
 
@@ -82,6 +84,21 @@ def bundles(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     files = made(db, folder)
     db.close()
     return files
+
+
+def test_the_installed_command_is_the_script_with_its_words_and_exit_codes(bundles, tmp_path):
+    damaged = tmp_path / "damaged.zip"
+    damaged.write_bytes(bundles["case"].read_bytes()[:-100])
+    for file, options, code in (
+        (bundles["case"], ["--key", VERIFIER], 0),
+        (bundles["case"], [], 4),
+        (bundles["coverage"], ["--key", OTHER], 5),
+        (damaged, ["--key", VERIFIER], 3),
+    ):
+        alone = verify_elsewhere(file, *options, code=code)
+        ours = CliRunner().invoke(cli, ["audit", "verify-bundle", *options, str(file)])
+        assert (ours.exit_code, ours.stdout, ours.stderr) == (code, alone.stdout, alone.stderr)
+    assert standalone.script() == SCRIPT, "there is one source"
 
 
 KINDS = ("proof", "case", "period", "coverage")

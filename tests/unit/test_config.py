@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from hashmatch.config import Settings, load, render
+from hashmatch.config.origins import Effective, effective
 from hashmatch.config.sections import Matching
 from hashmatch.config.settings import sections
 from hashmatch.errors import ConfigError
@@ -23,7 +24,7 @@ NAMES = [(name, key) for name, kind in sections() for key in kind.model_fields]
 @pytest.fixture(autouse=True)
 def no_settings_in_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name in list(os.environ):
-        if name.startswith("HASHMATCH_"):
+        if name.startswith(("HASHMATCH_", "AWS_")):
             monkeypatch.delenv(name)
     monkeypatch.chdir(tmp_path)
 
@@ -283,3 +284,115 @@ def test_settings_cannot_be_changed_afterwards(given):
         settings.match.distance = 3
     with pytest.raises(ValueError, match="frozen"):
         settings.match = Matching()
+
+
+S3 = f"""
+[s3]
+endpoint = "https://minio.example"
+region = "eu-west-1"
+access_key_id = "AKIASHARED"
+secret_access_key = "{SECRET}"
+"""
+
+
+def test_what_s3_says_once_holds_for_every_bucket_that_says_nothing_else(given):
+    settings = given(
+        S3
+        + '[clips]\nurl = "s3://clips"\n'
+        + '[vault]\nurl = "S3://vault"\nregion = "us-east-1"\naccess_key_id = "AKIAOWN"\n'
+        + 'secret_access_key = "own"\n'
+    )
+    clips, vault = settings.clips, settings.vault
+    assert (clips.endpoint, clips.region) == ("https://minio.example", "eu-west-1")
+    assert clips.access_key_id == "AKIASHARED"
+    assert clips.secret_access_key is not None
+    assert clips.secret_access_key.get_secret_value() == SECRET
+    assert (vault.endpoint, vault.region) == ("https://minio.example", "us-east-1")
+    assert (vault.access_key_id, vault.secret_access_key.get_secret_value()) == ("AKIAOWN", "own")
+    assert settings.anchor_bucket.endpoint is None, "it is no bucket at all"
+
+
+def test_half_a_credential_is_not_filled_up_with_the_shared_one(given):
+    settings = given(S3 + '[clips]\nurl = "s3://clips"\naccess_key_id = "AKIAOWN"\n')
+    assert settings.clips.secret_access_key is None
+
+
+@pytest.mark.parametrize("url", ["clips", "/srv/clips", "file:///srv/clips", "gs://clips"])
+def test_other_storage_takes_nothing_of_s3(given, url):
+    clips = given(S3 + f'[clips]\nurl = "{url}"\n').clips
+    assert (clips.endpoint, clips.region, clips.access_key_id) == (None, None, None)
+
+
+def test_s3_is_shared_also_where_the_environment_says_it(given, monkeypatch):
+    monkeypatch.setenv("HASHMATCH_S3__ENDPOINT", "https://other.example")
+    monkeypatch.setenv("HASHMATCH_CLIPS__URL", "s3://clips")
+    assert given("").clips.endpoint == "https://other.example"
+
+
+def shown_of(settings: Settings) -> list[Effective]:
+    return list(effective(settings.home / "hashmatch.toml"))
+
+
+def test_every_setting_is_shown_with_where_it_comes_from(given, monkeypatch):
+    monkeypatch.setenv("HASHMATCH_MATCH__DISTANCE", "12")
+    monkeypatch.setenv("hashmatch_run__workers", "2")
+    monkeypatch.setenv("HASHMATCH_LISTS", '{"max_age_days": 7}')
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "https://boto.example")
+    monkeypatch.setenv("AWS_REGION", "eu-west-3")
+    settings = given(
+        '[s3]\nregion = "eu-west-1"\n[match]\ndistance = 20\nquality = 60\n'
+        '[clips]\nurl = "s3://clips"\ninclude = ["live/**"]\n'
+    )
+    shown = {one.name: one for one in shown_of(settings)}
+    assert list(shown) == [f"{section}.{key}" for section, key in NAMES]
+    file = str(settings.home / "hashmatch.toml")
+    origins = {
+        "match.distance": (12, "environment", "HASHMATCH_MATCH__DISTANCE"),
+        "match.quality": (60, file, None),
+        "match.min_frames": (2, "default", None),
+        "run.workers": (2, "environment", "hashmatch_run__workers"),
+        "lists.max_age_days": (7, "environment", "HASHMATCH_LISTS"),
+        "lists.max_shrink": (0.2, "default", None),
+        "clips.include": (["live/**"], file, None),
+        "clips.region": ("eu-west-1", "[s3]", None),
+        "clips.endpoint": ("https://boto.example", "environment", "AWS_ENDPOINT_URL"),
+        "clips.access_key_id": (None, "default", None),
+        "vault.endpoint": (None, "default", None),
+        "decode.sampling": ("reference", "default", None),
+    }
+    for name, wanted in origins.items():
+        assert shown[name][1:] == wanted, name
+
+
+@pytest.mark.parametrize(
+    ("section", "line", "kept"),
+    [
+        ("s3", "secret_access_key = '{}'", ""),
+        ("clips", "secret_access_key = '{}'", ""),
+        ("withdraw", "secret = '{}'", ""),
+        ("withdraw", "url = 'https://hooks.example/{}/x'", "hooks.example"),
+        ("withdraw", "command = ['/bin/tell', '--token', '{}']", "/bin/tell"),
+        ("anchors", "command = ['/bin/publish', '{}']", "/bin/publish"),
+        ("anchors", "timestamp_url = 'https://me:{}@tsa.example/tsr'", "tsa.example/tsr"),
+        ("anchors", "timestamp_url = 'https://{}@tsa.example/tsr?t={}#{}'", "tsa.example/tsr"),
+        ("database", "url = 'postgresql://me:{}/@@db.example/x?password={}'", "me:(hidden)@db.ex"),
+        ("database", "url = 'postgresql+psycopg://me:{}@db.example/x'", "me:(hidden)@db.ex"),
+        ("clips", "url = 's3://AKIA:{}@bucket'", "@bucket"),
+    ],
+)
+def test_no_secret_is_shown_among_the_settings(given, section, line, kept):
+    text = line.replace("{}", SECRET)
+    shown = shown_of(given(f"[{section}]\n{text}\n"))
+    assert SECRET not in str(shown)
+    name = f"{section}.{line.partition(' ')[0]}"
+    assert kept in str(next(one.value for one in shown if one.name == name))
+
+
+def test_no_secret_of_the_environment_is_shown(given, monkeypatch):
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIA")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", f"https://me:{SECRET}@boto.example")
+    monkeypatch.setenv("HASHMATCH_S3__SECRET_ACCESS_KEY", SECRET)
+    shown = {one.name: one for one in shown_of(given('[clips]\nurl = "s3://clips"\n'))}
+    assert SECRET not in str(shown)
+    assert shown["clips.endpoint"].variable == "AWS_ENDPOINT_URL_S3"

@@ -64,6 +64,18 @@ def test_an_endpoint_is_an_http_address_without_credentials(endpoint: str) -> No
     assert "hunter2" not in str(refused.value) + str(refused.value.details)
 
 
+@pytest.mark.parametrize("name", ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"])
+def test_an_endpoint_of_the_environment_is_checked_too(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setenv(name, "http://user:hunter2@minio")
+    with pytest.raises(ConfigError) as refused:
+        open_store(Storage(url="s3://bucket"), Path("/home"))
+    assert refused.value.message.startswith(name)
+    assert "hunter2" not in str(refused.value) + str(refused.value.details)
+    open_store(Storage(url="s3://bucket", endpoint="http://minio:9000"), Path("/home"))
+
+
 @pytest.mark.parametrize("given", [{"access_key_id": "a"}, {"secret_access_key": "b"}])
 def test_half_a_credential_is_refused(given: dict[str, str]) -> None:
     with pytest.raises(ConfigError, match="together"):
