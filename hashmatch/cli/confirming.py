@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hashmatch.cli.app import App, pass_app, tell
+from hashmatch.cli.app import App, document, pass_app, say_row, tell
 from hashmatch.cli.opening import (
     NotFinished,
     case_key_of,
@@ -44,7 +44,7 @@ def resume_command(app: App) -> None:
         for progress in custody.resume():
             count += 1
             stuck += progress.problem is not None
-            click.echo("\t".join((progress.case, progress.state, progress.problem or "")))
+            say_row(progress.case, progress.state, progress.problem or "")
     tell(f"{count - stuck} of {count} cases that were unfinished have come to their end.")
     if stuck:
         raise NotFinished(count=stuck)
@@ -72,6 +72,7 @@ def confirm_command(app: App, case: str, identity: Path | None, case_key: Any) -
     from hashmatch.custody.permission import Kind
 
     by = app.person(Role.CUSTODIAN, named=True)
+    case = app.case(case)
     custody = custody_of(app)
     with app.db.custody_lock():
         with app.db.write() as session:
@@ -92,7 +93,7 @@ def confirm_command(app: App, case: str, identity: Path | None, case_key: Any) -
             with app.db.read() as session:
                 loaded = load_case(session, case)
             done = destroy(app.db, custody.vault, loaded, custody.terms, custody.software)
-            click.echo(done, nl=False)
+            document(done)
             tell(f"{case} is destroyed. Its certificate: hashmatch quarantine certificate {case}")
         else:
             tell(f"{case} is forgotten: the log still proves what was done, and no longer to whom.")
@@ -114,8 +115,9 @@ def certificate_command(app: App, case: str) -> None:
     from hashmatch.custody.people import Role
 
     app.person(Role.CUSTODIAN, Role.AUDITOR)
+    case = app.case(case)
     with app.db.read() as session:
-        click.echo(certificate_of(session, case), nl=False)
+        document(certificate_of(session, case))
 
 
 COMMANDS = (resume_command, confirm_command, certificate_command)

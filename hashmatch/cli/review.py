@@ -13,6 +13,7 @@ from hashmatch.cli.app import (
     emit_json,
     json_option,
     pass_app,
+    say,
     show_details,
     shown_time,
     table,
@@ -97,6 +98,7 @@ def show_command(app: App, review: str, as_json: bool) -> None:
     from hashmatch.reviews import record
 
     person = app.person(Role.REVIEWER, Role.CUSTODIAN)
+    review = app.review(review)
     with app.db.write() as session:
         log.tree_head(session, lock=True)
         row = record.load(session, review)
@@ -127,8 +129,9 @@ def confirm_command(app: App, review: str, reason: str) -> None:
     from hashmatch.pipeline.reviewing import Desk
 
     person = app.person(Role.REVIEWER, Role.CUSTODIAN)
+    review = app.review(review)
     case = Desk(app.settings, app.db).confirm(review, app.names, reason=reason, by=person)
-    click.echo(f"{review} is confirmed: {case}")
+    say(f"{review} is confirmed: {case}")
     tell("The next run takes the clip into custody; `hashmatch quarantine resume` does so now.")
 
 
@@ -168,15 +171,16 @@ def reject_command(app: App, review: str, entries: list[EntryName], reason: str)
     from hashmatch.pipeline.reviewing import Desk
 
     person = app.person(Role.REVIEWER, Role.CUSTODIAN)
+    review = app.review(review)
     desk = Desk(app.settings, app.db)
     done = desk.reject(review, entries, reason=reason, by=person)
     if done.left:
-        click.echo(f"{review} stays open: {done.left} of its matches are to be decided.")
+        say(f"{review} stays open: {done.left} of its matches are to be decided.")
         return
     now = f"the clip is {done.outcome}" if done.outcome else "the next scan looks at the clip again"
-    click.echo(f"{review} is rejected: {now}.")
+    say(f"{review} is rejected: {now}.")
     for other in done.others:
-        click.echo(f"{other} is rejected with it: its clip has the same bytes.")
+        say(f"{other} is rejected with it: its clip has the same bytes.")
 
 
 def _overview(session: Session, row: ReviewRow) -> dict[str, Any]:

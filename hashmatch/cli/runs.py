@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hashmatch.cli.app import App, emit_json, json_option, pass_app, table
+from hashmatch.cli.app import App, emit_json, json_option, pass_app, say, table
 
 if TYPE_CHECKING:
     from hashmatch.db.queries import ClipResult
@@ -38,7 +38,7 @@ def list_command(app: App, count: int, as_json: bool) -> None:
         emit_json(rows)
         return
     if not rows:
-        click.echo("No run yet. Start one with `hashmatch scan`.")
+        say("No run yet. Start one with `hashmatch scan`.")
         return
     columns = ["run", "kind", "status", "started", "listed", "quarantined", "canary", "exit"]
     table(columns, [[_cell(row[column]) for column in columns] for row in rows])
@@ -73,17 +73,17 @@ def show_command(app: App, run: str, outcome: str | None, as_json: bool) -> None
         shown = [asdict(clip) for clip in clips]
         emit_json({**about, "summary": summary, "clips": shown})
         return
-    click.echo(
+    say(
         f"{about['run']}: {about['kind']}, {about['status']}, started {about['started']}, "
         f"canary {about['canary']}, exit code {_cell(about['exit'])}"
     )
     if row.selection.get("stored") and "outcomes" in summary:
         counts = ", ".join(f"{n} {name}" for name, n in summary["outcomes"].items() if n)
-        click.echo(f"compared from what is stored: {counts or 'nothing'}; below, what it changed")
+        say(f"compared from what is stored: {counts or 'nothing'}; below, what it changed")
     for alarm in summary.get("alarms", []):
-        click.echo(f"ALARM: {alarm}")
+        say(f"ALARM: {alarm}")
     if summary.get("seen_by_rendition"):
-        click.echo(f"{summary['seen_by_rendition']} clips were seen by another rendition of theirs")
+        say(f"{summary['seen_by_rendition']} clips were seen by another rendition of theirs")
     rows = [[c.outcome, c.key, _why(c)] for c in clips]
     table(["outcome", "clip", "why"], rows)
 

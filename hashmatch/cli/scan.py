@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-import sys
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import click
 
-from hashmatch.cli.app import App, emit_json, json_option, pass_app
+from hashmatch.cli.app import App, emit_json, json_option, louder, pass_app, say, verbosity
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from hashmatch.pipeline.plan import Selection
-    from hashmatch.pipeline.turns import Progress
     from hashmatch.report.summary import RunSummary
 
 
@@ -49,6 +42,7 @@ until_option = click.option(
 @click.command("scan")
 @until_option
 @json_option
+@verbosity
 @pass_app
 def scan_command(app: App, until: datetime | None, as_json: bool) -> None:
     """Look at every clip that is new, changed, or due for another try.
@@ -97,6 +91,7 @@ def scan_command(app: App, until: datetime | None, as_json: bool) -> None:
 )
 @until_option
 @json_option
+@verbosity
 @pass_app
 def rescan_command(
     app: App,
@@ -145,14 +140,17 @@ def rescan_command(
 
 
 def _run(app: App, selection: Selection, until: datetime | None, as_json: bool) -> RunSummary:
+    from hashmatch.cli.progress import bar
     from hashmatch.custody.people import Role
     from hashmatch.pipeline.nightly import nightly
     from hashmatch.pipeline.stop import Stop
     from hashmatch.report import logs
 
+    logs.set_up("auto", louder=louder())  # also for what the settings themselves may be refused for
+    report = app.settings.report
+    logs.set_up(report.log_format, report.log_level, louder=louder())
     app.person(Role.OPERATOR)
-    logs.set_up(app.settings.report.log_format)
-    with Stop(until) as stop, _progress() as watch:
+    with Stop(until) as stop, bar() as watch:
         summary = nightly(app.settings, app.db, app.names, selection, stop=stop, watch=watch)
     if as_json:
         emit_json(summary.as_json())
@@ -165,49 +163,26 @@ def _run(app: App, selection: Selection, until: datetime | None, as_json: bool) 
 
 def _show(summary: RunSummary) -> None:
     counts = ", ".join(f"{count} {outcome}" for outcome, count in summary.outcomes.items() if count)
-    click.echo(f"run {summary.run}: {summary.listed} clips in {summary.seconds:.1f} s")
-    click.echo(f"  {counts or 'nothing to look at'}; {summary.skipped_unchanged} unchanged")
+    say(f"run {summary.run}: {summary.listed} clips in {summary.seconds:.1f} s")
+    say(f"  {counts or 'nothing to look at'}; {summary.skipped_unchanged} unchanged")
     if summary.seen_by_rendition:
-        click.echo(f"  {summary.seen_by_rendition} seen by another rendition of theirs")
+        say(f"  {summary.seen_by_rendition} seen by another rendition of theirs")
     for reason, count in summary.unscannable.items():
-        click.echo(f"  unscannable: {count} {reason}")
+        say(f"  unscannable: {count} {reason}")
     if summary.quarantined:
-        click.echo(f"  {summary.quarantined} taken into custody (hashmatch quarantine list)")
+        say(f"  {summary.quarantined} taken into custody (hashmatch quarantine list)")
     if summary.custody_open:
-        click.echo(f"  {summary.custody_open} cases unfinished: the next run carries on")
+        say(f"  {summary.custody_open} cases unfinished: the next run carries on")
     if summary.reviews_open:
-        click.echo(f"  {summary.reviews_open} clips wait for a person (hashmatch review list)")
+        say(f"  {summary.reviews_open} clips wait for a person (hashmatch review list)")
     if summary.left:
-        click.echo(f"  {summary.left} clips not reached: the next run takes them")
+        say(f"  {summary.left} clips not reached: the next run takes them")
     if summary.excluded:
-        click.echo(f"  {summary.excluded} objects left out, as the settings say")
+        say(f"  {summary.excluded} objects left out, as the settings say")
     if summary.behind:
-        click.echo(
+        say(
             f"  {summary.behind} clips were not compared with the lists as they are now: "
             "hashmatch rescan --stored"
         )
     for alarm in summary.alarms:
-        click.echo(f"  ALARM: {alarm}")  # not on stderr, which is the log and names no clip
-
-
-@contextmanager
-def _progress() -> Iterator[Callable[[Progress], None]]:
-    """A bar on a terminal; elsewhere the log has a line for every clip already."""
-    if not sys.stderr.isatty():
-        yield lambda progress: None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-    from rich.progress import Progress as Bar
-
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    with Bar(*columns, TimeRemainingColumn(), console=Console(stderr=True), transient=True) as bar:
-        task, started = bar.add_task("looking", total=None), time.monotonic()
-
-        def watch(progress: Progress) -> None:
-            bar.update(task, completed=progress.done, total=progress.planned)
-            if progress.hashes:
-                rate = progress.hashes / (time.monotonic() - started)
-                bar.update(task, description=f"comparing, {rate:,.0f} hashes/s")
-
-        yield watch
+        say(f"  ALARM: {alarm}")  # not on stderr, which is the log and names no clip
