@@ -109,7 +109,7 @@ def json_option(command: Command) -> Command:
 def verbosity(command: Command) -> Command:
     """`-v` and `-q`, before and after the command's name; `louder` says what they come to."""
     for letter, sign, about in (
-        ("q", -1, "Log less, and no progress; twice: errors only. See report.log_level."),
+        ("q", -1, "Log less; may be repeated. See report.log_level."),
         ("v", 1, "Log more; may be repeated. See report.log_level."),
     ):
 

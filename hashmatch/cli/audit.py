@@ -181,7 +181,7 @@ def verify_command(app: App, files: tuple[Path, ...], as_json: bool) -> None:
         f"{verified.checkpoints} checkpoints. The database says what it says."
     )
     if against:
-        click.echo(f"It continues what is kept in {', '.join(against)}.")
+        say(f"It continues what is kept in {', '.join(against)}.")
     else:
         tell(
             "Nothing that is kept outside the database was at hand: a database that was put back to "
