@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pwd
 import re
 import shlex
 import shutil
@@ -16,7 +17,7 @@ from installation import HASHMATCH, ROOT, Installation
 
 SIZE = {"width": 192, "height": 144}
 KEY = "é – 新.mp4"
-SERVICE = 12345  # a uid that owns nothing else
+SERVICE = pwd.getpwnam("nobody").pw_uid
 
 
 @pytest.fixture(scope="module")
