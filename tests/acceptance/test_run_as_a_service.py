@@ -9,6 +9,7 @@ import re
 import shlex
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -184,6 +185,18 @@ def can_unshare() -> bool:
     return os.geteuid() == 0 and subprocess.run(command, check=False).returncode == 0
 
 
+def _reachable(prefix: Path) -> list[str]:
+    """Commands that let every account reach an interpreter in somebody's home folder."""
+    top = Path("/", prefix.parts[1])
+    if top.stat().st_mode & 0o005 == 0o005:
+        return []
+    return [
+        f"mount --bind {prefix} /mnt",
+        f"mount -t tmpfs -o mode=755 none {top} && mkdir -p {prefix}",
+        f"mount --bind /mnt {prefix} && umount /mnt",
+    ]
+
+
 @pytest.mark.skipif(not can_unshare(), reason="takes root and mount namespaces, as systemd has")
 def test_the_unit_in_the_documentation_runs_as_it_is_written(scanned, tmp_path):
     """Its restrictions by the same means: all read-only but for what it names, another account,
@@ -213,6 +226,7 @@ def test_the_unit_in_the_documentation_runs_as_it_is_written(scanned, tmp_path):
             'mount --bind "$1" /mnt && mkdir -p /mnt',
             "mount -t tmpfs none /srv && mkdir -p " + said["WorkingDirectory"],
             f"mount --bind /mnt {said['WorkingDirectory']} && umount /mnt",
+            *_reachable(Path(sys.base_prefix)),
             "mount -t tmpfs none /tmp && chmod 1777 /tmp",
             f"mount --bind {said['ReadWritePaths']} {said['ReadWritePaths']}",
             # Read-only, each mount by itself, as ProtectSystem=strict does.
