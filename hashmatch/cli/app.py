@@ -40,6 +40,10 @@ class StdoutFailed(StorageError):
     """
 
 
+class NobodyReads(Exception):
+    """stdout is a pipe whose other end is closed, as `| head` does."""
+
+
 class App:
     """The command line's context. `config` is the path given by --config, or None."""
 
@@ -190,11 +194,11 @@ def _write(text: str) -> None:
 
 @contextmanager
 def _written() -> Iterator[None]:
-    """Raises StdoutFailed; BrokenPipeError where nobody reads any more."""
+    """Raises StdoutFailed; NobodyReads where who read it has enough."""
     try:
         yield
     except BrokenPipeError:
-        raise
+        raise NobodyReads from None  # click would make exit code 1 of it
     except OSError as error:
         from hashmatch.cli import streams
 

@@ -12,7 +12,7 @@ import click
 
 from hashmatch import __version__
 from hashmatch.cli import streams
-from hashmatch.cli.app import App, louder, tell, verbosity
+from hashmatch.cli.app import App, NobodyReads, louder, tell, verbosity
 from hashmatch.errors import HashmatchError
 from hashmatch.report import logs
 
@@ -77,7 +77,7 @@ def main() -> None:
     try:
         code = _status()
         sys.stdout.flush()
-    except BrokenPipeError:  # who read it has enough, as `| head` does
+    except (NobodyReads, BrokenPipeError):
         streams.let_go()
         code = BROKEN_PIPE
     sys.exit(code)
