@@ -23,12 +23,17 @@ import click
 from hashmatch.errors import StorageError
 
 if TYPE_CHECKING:
+    from sqlalchemy.orm import InstrumentedAttribute
+
     from hashmatch.audit.names import KeyedNames
     from hashmatch.config import Settings
     from hashmatch.custody.people import Role
     from hashmatch.db.session import Database
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+
+# Of the ids that begin as one that was given.
+_MOST_SHOWN = 5
 
 _LOUDER = "hashmatch.louder"
 
@@ -84,20 +89,33 @@ class App:
         return people.permitted(self.settings.people, people.account(), *roles, named=named)
 
     def case(self, given: str) -> str:
-        """The id of the case that is meant. Raises IdNotUnique."""
-        from hashmatch.db.queries import full_id
+        """The id of the case that is meant: the only one that begins so, or what was given."""
         from hashmatch.db.schema import CaseRow
 
-        with self.db.read() as session:
-            return full_id(session, CaseRow.id, given)
+        return self._meant(CaseRow.id, given)
 
     def review(self, given: str) -> str:
-        """The id of the review that is meant. Raises IdNotUnique."""
-        from hashmatch.db.queries import full_id
+        """As `case`, of a review."""
         from hashmatch.db.schema import ReviewRow
 
+        return self._meant(ReviewRow.id, given)
+
+    def run(self, given: str) -> str:
+        """As `case`, of a run."""
+        from hashmatch.db.schema import RunRow
+
+        return self._meant(RunRow.id, given)
+
+    def _meant(self, column: InstrumentedAttribute[str], given: str) -> str:
+        from hashmatch.db.queries import ids_that_begin
+
         with self.db.read() as session:
-            return full_id(session, ReviewRow.id, given)
+            found = ids_that_begin(session, column, given, _MOST_SHOWN + 1)
+        if len(found) > 1:
+            more = ", …" if len(found) > _MOST_SHOWN else ""
+            some = ", ".join(found[:_MOST_SHOWN]) + more
+            raise click.UsageError(f"{given} begins more than one id, give more of it: {some}")
+        return found[0] if found else given
 
 
 pass_app = click.make_pass_decorator(App)

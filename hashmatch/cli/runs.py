@@ -62,6 +62,7 @@ def show_command(app: App, run: str, outcome: str | None, as_json: bool) -> None
     """
     from hashmatch.db.queries import find_run, results
 
+    run = app.run(run)
     with app.db.read() as session:
         row = find_run(session, run)
         if row is None:

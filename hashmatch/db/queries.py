@@ -10,23 +10,12 @@ from sqlalchemy import select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from hashmatch.db.schema import CaseRow, ClipRow, ReviewRow, RunRow, WorkRow
-from hashmatch.errors import HashmatchError
 
-_MOST_SHOWN = 5
 _WORDS: dict[Any, str] = {CaseRow: "case-", ReviewRow: "review-"}
 
 
 # Of what follows `case-`, `review-` or nothing: less is no id that somebody meant.
 LEAST_OF_AN_ID = 4
-
-
-class IdNotUnique(HashmatchError):
-    """{given} is how {count} ids begin: {some}.
-
-    Give more of the one that you mean.
-    """
-
-    exit_code = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,31 +34,28 @@ def last_runs(session: Session, count: int) -> Sequence[RunRow]:
     return session.scalars(query).all()
 
 
-def full_id(session: Session, column: InstrumentedAttribute[str], given: str) -> str:
-    """The one id that begins with what was given; what was given where there is none.
+def ids_that_begin(
+    session: Session, column: InstrumentedAttribute[str], given: str, most: int
+) -> Sequence[str]:
+    """The ids that begin with what was given, `most` of them at most; the one that is it, if one is.
 
     column: of our own ids. A list's entries are named by partners, and the whole name of one may be how
-    another's begins. `case-` and `review-` may be left out. Raises IdNotUnique.
+    another's begins. `case-` and `review-` may be left out.
     """
     word = _WORDS.get(column.class_, "")
     rest = given.removeprefix(word)
     if len(rest) < LEAST_OF_AN_ID:
-        return given
+        return []
     known = select(column).where(column.startswith(word + rest, autoescape=True))
-    found = session.scalars(known.order_by(column).limit(_MOST_SHOWN + 1)).all()
-    if word + rest in found:
-        return word + rest
-    if len(found) > 1:
-        count = str(len(found)) if len(found) <= _MOST_SHOWN else f"more than {_MOST_SHOWN}"
-        raise IdNotUnique(given=given, count=count, some=", ".join(found[:_MOST_SHOWN]))
-    return found[0] if found else given
+    found = session.scalars(known.order_by(column).limit(most)).all()
+    return [word + rest] if word + rest in found else found
 
 
 def find_run(session: Session, run_id: str) -> RunRow | None:
-    """The run of that name, or the only one that begins so; `last` is the newest."""
+    """The run of that name; `last` is the newest."""
     if run_id == "last":
         return next(iter(last_runs(session, 1)), None)
-    return session.get(RunRow, full_id(session, RunRow.id, run_id))
+    return session.get(RunRow, run_id)
 
 
 def results(session: Session, run_id: str, outcome: str | None) -> Iterator[ClipResult]:

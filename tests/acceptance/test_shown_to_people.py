@@ -215,6 +215,11 @@ def test_an_id_may_be_given_by_its_beginning(hostile, form):
     assert json.loads(hostile.here("quarantine", "show", given, "--json").stdout)["case"] == case
 
 
+def test_a_run_may_be_given_by_its_beginning(hostile):
+    run = json.loads(hostile.here("runs", "list", "--json").stdout)[-1]["run"]
+    assert json.loads(hostile.here("runs", "show", run[:-2], "--json").stdout)["run"] == run
+
+
 @pytest.mark.parametrize("given", ["", "case-", "case-7", "c"])
 def test_nearly_nothing_is_no_id(hostile, given):
     """An empty variable in a script must not mean the only case there is."""
