@@ -1,13 +1,18 @@
 """One tree of errors. A class's docstring is its message, and what to do about it.
 
 The first paragraph says what happened and to which thing; the rest says what to do next. Both may
-name the details the error was raised with: `raise ListShrank(name="c3p", new=3, old=900)`.
+name the details the error was raised with: `raise ListShrank(name="c3p", new=3, old=900)`. What others
+chose of them is made visible (`visible`).
 """
 
 from __future__ import annotations
 
 import inspect
 from typing import Any, ClassVar
+
+from hashmatch.visible import VisibleFields
+
+_FIELDS = VisibleFields()
 
 
 class HashmatchError(Exception):
@@ -24,7 +29,8 @@ class HashmatchError(Exception):
 
     def _paragraphs(self) -> list[str]:
         text = inspect.cleandoc(type(self).__doc__ or type(self).__name__)
-        return [" ".join(part.split()).format(**self.details) for part in text.split("\n\n")]
+        parts = (" ".join(part.split()) for part in text.split("\n\n"))
+        return [_FIELDS.vformat(part, (), self.details) for part in parts]
 
     @property
     def message(self) -> str:

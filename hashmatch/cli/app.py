@@ -1,28 +1,52 @@
 """What every command shares: settings, database, keyed names, and how results are shown.
 
 stdout is data, stderr is for people. Everything is made at first use, so that `--help` and commands
-that hash nothing stay fast.
+that hash nothing stay fast. No command writes by itself: what others chose (keys, metadata, entry ids,
+reasons) is made visible here.
 """
 
 from __future__ import annotations
 
-import json
+import contextlib
+import io
+import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
 import click
 
+from hashmatch.errors import StorageError
+
 if TYPE_CHECKING:
+    from sqlalchemy.orm import InstrumentedAttribute
+
     from hashmatch.audit.names import KeyedNames
     from hashmatch.config import Settings
     from hashmatch.custody.people import Role
     from hashmatch.db.session import Database
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+
+# Of the ids that begin as one that was given.
+_MOST_SHOWN = 5
+
+_LOUDER = "hashmatch.louder"
+
+
+class StdoutFailed(StorageError):
+    """What was asked for could not be written to stdout: {problem}.
+
+    The command did its work all the same. Where stdout goes to a file, look at its disk.
+    """
+
+
+class NobodyReads(Exception):
+    """stdout is a pipe whose other end is closed, as `| head` does."""
 
 
 class App:
@@ -33,9 +57,11 @@ class App:
 
     @cached_property
     def settings(self) -> Settings:
-        from hashmatch import config
+        from hashmatch import compiledcode, config
 
-        return config.load(self.config)
+        settings = config.load(self.config)
+        compiledcode.keep_in(settings.path(settings.run.state) / "kernels")
+        return settings
 
     @cached_property
     def db(self) -> Database:
@@ -62,6 +88,35 @@ class App:
 
         return people.permitted(self.settings.people, people.account(), *roles, named=named)
 
+    def case(self, given: str) -> str:
+        """The id of the case that is meant: the only one that begins so, or what was given."""
+        from hashmatch.db.schema import CaseRow
+
+        return self._meant(CaseRow.id, given)
+
+    def review(self, given: str) -> str:
+        """As `case`, of a review."""
+        from hashmatch.db.schema import ReviewRow
+
+        return self._meant(ReviewRow.id, given)
+
+    def run(self, given: str) -> str:
+        """As `case`, of a run."""
+        from hashmatch.db.schema import RunRow
+
+        return self._meant(RunRow.id, given)
+
+    def _meant(self, column: InstrumentedAttribute[str], given: str) -> str:
+        from hashmatch.db.queries import ids_that_begin
+
+        with self.db.read() as session:
+            found = ids_that_begin(session, column, given, _MOST_SHOWN + 1)
+        if len(found) > 1:
+            more = ", …" if len(found) > _MOST_SHOWN else ""
+            some = ", ".join(found[:_MOST_SHOWN]) + more
+            raise click.UsageError(f"{given} begins more than one id, give more of it: {some}")
+        return found[0] if found else given
+
 
 pass_app = click.make_pass_decorator(App)
 
@@ -73,14 +128,110 @@ def json_option(command: Command) -> Command:
     )
 
 
+def verbosity(command: Command) -> Command:
+    """`-v` and `-q`, before and after the command's name; `louder` says what they come to."""
+    for letter, sign, about in (
+        ("q", -1, "Log less; may be repeated. See report.log_level."),
+        ("v", 1, "Log more; may be repeated. See report.log_level."),
+    ):
+
+        def count(
+            ctx: click.Context, _option: click.Parameter, times: int, sign: int = sign
+        ) -> None:
+            ctx.meta[_LOUDER] = ctx.meta.get(_LOUDER, 0) + sign * times
+
+        command = click.option(
+            f"-{letter}", letter, count=True, expose_value=False, callback=count, help=about
+        )(command)
+    return command
+
+
+def louder() -> int:
+    """How many levels more the log is to say; below 0 fewer."""
+    return int(click.get_current_context().meta.get(_LOUDER, 0))
+
+
 def emit_json(value: Any) -> None:
-    """One JSON document on stdout."""
-    click.echo(json.dumps(value, indent=2, ensure_ascii=False, default=str))
+    """One JSON document on stdout, in UTF-8 or, where that writes something else, in ASCII."""
+    from hashmatch.visible import json_text
+
+    ascii_only = (sys.stdout.encoding or "utf-8").lower().replace("_", "-") != "utf-8"
+    _write(json_text(value, indent=2, ascii_only=ascii_only) + "\n")
 
 
-def tell(text: str) -> None:
-    """A line for people, on stderr."""
-    click.echo(text, err=True)
+def document(text: str) -> None:
+    """A document on stdout as it was made, byte for byte; for a person on a terminal, made visible."""
+    if sys.stdout.isatty():
+        for line in text.splitlines():
+            say(line)
+    elif isinstance(sys.stdout, io.TextIOWrapper):
+        _write("")
+        with _written():
+            sys.stdout.buffer.write(text.encode())
+            sys.stdout.buffer.flush()
+    else:
+        _write(text)
+
+
+def say(text: object = "") -> None:
+    """One line on stdout, whatever is in it."""
+    _write(_lines(sys.stdout, text))
+
+
+def say_row(*cells: object) -> None:
+    """One line of a table on stdout, as soon as it is known."""
+    from hashmatch.visible import visible
+
+    _write("\t".join(map(visible, cells)) + "\n")
+
+
+def tell(text: object = "") -> None:
+    """One line for people, on stderr, whatever is in it."""
+    with contextlib.suppress(OSError):  # nobody is left to be told
+        sys.stderr.write(_lines(sys.stderr, text))
+        sys.stderr.flush()
+
+
+def _lines(stream: TextIO, text: object) -> str:
+    """A line as the stream takes it: on a terminal in several, broken between words."""
+    from hashmatch.visible import visible
+
+    line = visible(text)
+    if not stream.isatty():
+        return f"{line}\n"
+    from hashmatch.cli.layout import wrapped
+
+    return "".join(f"{part}\n" for part in wrapped(line, _width(stream)))
+
+
+def _write(text: str) -> None:
+    with _written():
+        sys.stdout.write(text)
+        sys.stdout.flush()
+
+
+@contextmanager
+def _written() -> Iterator[None]:
+    """Raises StdoutFailed; NobodyReads where who read it has enough."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise NobodyReads from None  # click would make exit code 1 of it
+    except OSError as error:
+        from hashmatch.cli import streams
+
+        streams.let_go()  # or Python tries once more when it ends
+        raise StdoutFailed(problem=error.strerror) from None
+
+
+def _width(stream: TextIO) -> int:
+    """Of a terminal, in cells."""
+    if os.environ.get("COLUMNS", "").isdecimal():
+        return int(os.environ["COLUMNS"])
+    try:
+        return os.get_terminal_size(stream.fileno()).columns or 80
+    except OSError:
+        return 80
 
 
 def counted(count: int, thing: str, things: str | None = None) -> str:
@@ -105,24 +256,22 @@ def show_details(shown: dict[str, Any], columns: list[str]) -> None:
     """What is known of a case or a review, and under it its matches with what speaks for each."""
     matches = shown.pop("matches")
     table(["", ""], [[name, cell(value)] for name, value in shown.items()])
-    click.echo()
+    say()
     table(columns, [[cell(match[column]) for column in columns] for match in matches])
     for match in matches:
         for line in match["evidence"]:
-            click.echo(f"{match['list']}/{match['entry']}: {line}")
+            say(f"{match['list']}/{match['entry']}: {line}")
 
 
 def table(columns: list[str], rows: list[list[str]]) -> None:
     """A table on stdout: drawn on a terminal, tab-separated otherwise."""
-    if not sys.stdout.isatty():
-        for row in rows:
-            click.echo("\t".join(row))
-        return
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
+    from hashmatch.visible import visible
 
-    drawn = Table(*columns, box=None, header_style="bold", pad_edge=False)
-    for row in rows:
-        drawn.add_row(*(Text(cell) for cell in row))
-    Console().print(drawn)
+    shown = [[visible(one) for one in row] for row in rows]
+    if not sys.stdout.isatty():
+        _write("".join("\t".join(row) + "\n" for row in shown))
+        return
+    from hashmatch.cli.layout import table_of
+
+    lines = table_of(columns, shown, _width(sys.stdout))
+    _write("".join(f"{line}\n" for line in lines))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hashmatch.cli.app import App, emit_json, json_option, pass_app, table, tell
+from hashmatch.cli.app import App, document, emit_json, json_option, pass_app, say, table, tell
 from hashmatch.cli.proofs import export_command, prove_command, verify_bundle_command
 
 if TYPE_CHECKING:
@@ -121,7 +121,7 @@ def checkpoint_command(app: App) -> None:
         note = last_checkpoint(session)
     if note is None:
         raise click.UsageError("there is no checkpoint yet; every `hashmatch scan` makes one")
-    click.echo(note, nl=False)
+    document(note)
 
 
 @audit_command.command("key")
@@ -142,7 +142,7 @@ def key_command(app: App) -> None:
 
     app.person(Role.AUDITOR, Role.OPERATOR)
     key = load_verifier(app.settings.path(app.settings.audit.key))
-    click.echo(verifier_key(app.settings.audit.origin, key))
+    say(verifier_key(app.settings.audit.origin, key))
 
 
 @audit_command.command("verify")
@@ -204,12 +204,12 @@ def verify_command(app: App, files: tuple[Path, ...], as_json: bool) -> None:
             }
         )
         return
-    click.echo(
+    say(
         f"The log is what was written: {verified.size} leaves, root {verified.root.hex()[:16]}…, "
         f"{verified.checkpoints} checkpoints. The database says what it says."
     )
     if against:
-        click.echo(f"It continues what is kept in {', '.join(against)}.")
+        say(f"It continues what is kept in {', '.join(against)}.")
     else:
         tell(
             "Nothing that is kept outside the database was at hand: a database that was put back to "

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hashmatch.cli.app import App, counted, pass_app, tell
+from hashmatch.cli.app import App, counted, document, pass_app, say_row, tell
 from hashmatch.cli.opening import (
     NotFinished,
     case_key_of,
@@ -46,7 +46,7 @@ def resume_command(app: App) -> None:
         for progress in custody.resume():
             count += 1
             stuck += progress.problem is not None
-            click.echo("\t".join((progress.case, progress.state, progress.problem or "")))
+            say_row(progress.case, progress.state, progress.problem or "")
     done = "has" if count == 1 else "have"
     tell(f"{count - stuck} of {counted(count, 'unfinished case')} {done} come to an end.")
     if stuck:
@@ -75,6 +75,7 @@ def confirm_command(app: App, case: str, identity: Path | None, case_key: Any) -
     from hashmatch.custody.permission import Kind
 
     by = app.person(Role.CUSTODIAN, named=True)
+    case = app.case(case)
     custody = custody_of(app)
     with app.db.custody_lock():
         with app.db.write() as session:
@@ -98,7 +99,7 @@ def confirm_command(app: App, case: str, identity: Path | None, case_key: Any) -
                 loaded = load_case(session, case)
             done = destroy(app.db, custody.vault, loaded, custody.terms, custody.software)
             if not sys.stdout.isatty():
-                click.echo(done, nl=False)
+                document(done)
             _tell_destroyed(case, json.loads(done))
         else:
             tell(f"{case} is forgotten: the log still proves what was done, and no longer to whom.")
@@ -120,8 +121,9 @@ def certificate_command(app: App, case: str) -> None:
     from hashmatch.custody.people import Role
 
     app.person(Role.CUSTODIAN, Role.AUDITOR)
+    case = app.case(case)
     with app.db.read() as session:
-        click.echo(certificate_of(session, case), nl=False)
+        document(certificate_of(session, case))
 
 
 def _tell_destroyed(case: str, certificate: dict[str, Any]) -> None:

@@ -45,6 +45,7 @@ def hold_command(app: App, case: str, reason: str) -> None:
     from hashmatch.custody.people import Role
 
     by = app.person(Role.CUSTODIAN)
+    case = app.case(case)
     with app.db.write() as session:
         number = holds.place(session, case, reason=reason, by=by, at=_now())
     tell(
@@ -69,6 +70,7 @@ def lift_command(app: App, case: str, hold: int | None, reason: str) -> None:
     from hashmatch.custody.people import Role
 
     by = app.person(Role.CUSTODIAN)
+    case = app.case(case)
     with app.db.write() as session:
         left = holds.lift(session, case, reason=reason, by=by, at=_now(), hold=hold)
     if left:
@@ -109,6 +111,7 @@ def report_command(app: App, case: str, reference: str, reported: datetime | Non
     from hashmatch.custody.people import Role
 
     by = app.person(Role.CUSTODIAN)
+    case = app.case(case)
     now = _now()
     with app.db.write() as session:
         row = reporting.report(
@@ -260,6 +263,7 @@ def cancel_command(app: App, case: str) -> None:
     from hashmatch.custody.people import Role
 
     by = app.person(Role.CUSTODIAN, named=True)
+    case = app.case(case)
     with app.db.write() as session:
         request = requests.cancel(session, case, by=by, now=_now(), people=app.settings.people)
     tell(f"{case}: {request.asked_by}'s request to {request.kind} it is cancelled.")
@@ -271,6 +275,7 @@ def _ask(app: App, kind: str, case: str, reason: str) -> None:
     from hashmatch.custody.permission import Kind
 
     by = app.person(Role.CUSTODIAN, named=True)
+    case = app.case(case)
     terms = requests.Terms.of(app.settings)
     with app.db.write() as session:
         request = requests.ask(

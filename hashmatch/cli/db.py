@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from hashmatch.cli.app import App, pass_app
+from hashmatch.cli.app import App, pass_app, say
 
 
 @click.group("db")
@@ -28,7 +28,7 @@ def upgrade_command(app: App) -> None:
     db = Database.connect(app.settings.database.url, app.settings.home)
     before, now = db.upgrade()
     if before == now:
-        click.echo(f"{db.url} has revision {now}, which this version needs; nothing to do.")
+        say(f"{db.url} has revision {now}, which this version needs; nothing to do.")
     else:
         was = "no tables" if before is None else f"revision {before}"
-        click.echo(f"{db.url}: from {was} to revision {now}.")
+        say(f"{db.url}: from {was} to revision {now}.")

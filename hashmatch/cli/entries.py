@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from hashmatch.cli.app import App, emit_json, json_option, pass_app, table
+from hashmatch.cli.app import App, emit_json, json_option, pass_app, say, table
 from hashmatch.cli.lists import tell_trial, trial_option
 
 
@@ -85,7 +85,7 @@ def trust_command(app: App, name: str, entry: str, reason: str, accept_trial: bo
     with app.db.write() as session:
         at = datetime.now(UTC)
         was = trust(session, name, entry, by=person, reason=reason.strip(), at=at)
-    click.echo(f"{name}/{entry} is no longer {was}: it acts by itself from the next run on.")
+    say(f"{name}/{entry} is no longer {was}: it acts by itself from the next run on.")
     tell_trial(result)
 
 
@@ -134,4 +134,4 @@ def export_command(app: App, name: str | None, out: Path, form: str) -> None:
         # Only what is on record is written.
         text = export.as_json(rows) if form == "json" else export.as_csv(rows)
         file.write(text.encode())
-    click.echo(f"{len(rows)} entries: {out}")
+    say(f"{len(rows)} entries: {out}")

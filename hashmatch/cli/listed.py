@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hashmatch.cli.app import App, emit_json, json_option, pass_app, table, tell
+from hashmatch.cli.app import App, emit_json, json_option, pass_app, say, table, tell
 
 if TYPE_CHECKING:
     from hashmatch.db.schema import ListVersionRow
@@ -62,11 +62,11 @@ def show_command(app: App, name: str, as_json: bool) -> None:
         return
     active = f"version {about['active']} acts" if about["active"] else "no version acts"
     policy = ", ".join(f"{word} {about[word]}" for word in ("action", "distance", "orientations"))
-    click.echo(f"{name}: {active}; {policy}")
+    say(f"{name}: {active}; {policy}")
     columns = ["version", "state", "imported", "by", "source", "entries", "rejected", "sha256"]
     table(columns, [[_cell(row[column]) for column in columns] for row in versions])
     for entry, reason in one.disabled.items():
-        click.echo(f"disabled: {entry} ({reason})")
+        say(f"disabled: {entry} ({reason})")
 
 
 @click.command("diff")
@@ -109,16 +109,16 @@ def diff_command(
         ids = {kind.value: entries for kind, entries in shown.items()}
         emit_json({"name": name, "old": before, "new": after, "counts": numbers, "entries": ids})
         return
-    click.echo(
+    say(
         f"{name}: version {before} has {versions[0].entries} entries, "
         f"version {after} has {versions[1].entries}"
     )
     for kind, entries in shown.items():
-        click.echo(f"{kind.value}: {counts[kind]}")
+        say(f"{kind.value}: {counts[kind]}")
         for entry in entries:
-            click.echo(f"  {entry}")
+            say(f"  {entry}")
         if counts[kind] > len(entries):
-            click.echo(f"  and {counts[kind] - len(entries)} more (--limit 0 shows all)")
+            say(f"  and {counts[kind] - len(entries)} more (--limit 0 shows all)")
 
 
 READING = (list_command, show_command, diff_command)

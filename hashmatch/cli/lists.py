@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from hashmatch.cli.app import App, counted, pass_app, tell
+from hashmatch.cli.app import App, counted, pass_app, say, tell
 from hashmatch.cli.listed import READING
 
 if TYPE_CHECKING:
@@ -173,15 +173,15 @@ def _tell_import(done: Imported, *, told: bool) -> None:
     for note in done.notes:
         tell(note)
     if not done.created:
-        click.echo(f"{done.name}: version {done.version}, the newest, has this content already.")
+        say(f"{done.name}: version {done.version}, the newest, has this content already.")
     else:
         hashes = ", ".join(f"{count} {name}" for name, count in done.algorithms.items())
         rejected = done.tally.rejected.total()
-        click.echo(
+        say(
             f"{done.name}: version {done.version} imported, {done.entries} entries "
             f"({hashes}), {rejected} of {done.tally.rows} rows rejected."
         )
-    click.echo(f"SHA-256 {done.sha256}")
+    say(f"SHA-256 {done.sha256}")
     tell(f"It does not act yet: hashmatch lists activate {done.name} {done.version}")
 
 
@@ -220,7 +220,7 @@ def activate_command(
         accept_trial=accept_trial,
     )
     if not change.changed:
-        click.echo(f"{name}: version {version} is active already.")
+        say(f"{name}: version {version} is active already.")
         return
     _tell_active(change)
     if change.previous is not None:
@@ -236,7 +236,7 @@ def tell_trial(result: TrialResult | None) -> None:
 
 
 def _tell_active(change: Change) -> None:
-    click.echo(f"{change.name}: version {change.version} is active, {change.entries} entries.")
+    say(f"{change.name}: version {change.version} is active, {change.entries} entries.")
     tell_trial(change.trial)
     tell("Clips scanned before are matched with it by: hashmatch rescan --stored")
 
@@ -256,7 +256,7 @@ def deactivate_command(app: App, name: str, by: str) -> None:
     from hashmatch.lists.activation import deactivate
 
     change = deactivate(app.db, name, by=by, at=_now())
-    click.echo(f"{name}: no version is active.")
+    say(f"{name}: no version is active.")
     tell(f"To have version {change.previous} act again: hashmatch lists rollback {name}")
 
 
@@ -293,7 +293,7 @@ def remove_command(
     )
     which = ", ".join(map(str, done.versions))
     what = "version" if len(done.versions) == 1 else "versions"
-    click.echo(f"{name}: {what} {which} removed, {counted(done.entries, 'entry')}.")
+    say(f"{name}: {what} {which} removed, {counted(done.entries, 'entry')}.")
     if done.stopped:
         tell(f"No version of {name} is active now.")
 
@@ -345,7 +345,7 @@ def disable_command(app: App, name: str, entry: str, reason: str, by: str) -> No
     from hashmatch.lists.disabled import disable
 
     kept = disable(app.db, app.names, name, entry, reason=reason, by=by, at=_now())
-    click.echo(f"{name}: {kept} does not act from the next run on.")
+    say(f"{name}: {kept} does not act from the next run on.")
 
 
 @lists_command.command("enable")
@@ -376,7 +376,7 @@ def enable_command(app: App, name: str, entry: str, accept_trial: bool, by: str)
         max_trial=app.settings.match.breaker_share,
         accept_trial=accept_trial,
     )
-    click.echo(f"{name}: {done.entry} acts from the next run on, if the active version has it.")
+    say(f"{name}: {done.entry} acts from the next run on, if the active version has it.")
     tell_trial(done.trial)
 
 
@@ -442,7 +442,7 @@ def set_command(
         orientations=Orientations(orientations) if orientations else None,
     )
     near = app.settings.match.distance if acting.distance is None else acting.distance
-    click.echo(
+    say(
         f"{name}: action {acting.action}, distance {near}, orientations {acting.orientations}, "
         "from the next run on."
     )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hashmatch.cli.app import App, emit_json, json_option, pass_app, table
+from hashmatch.cli.app import App, emit_json, json_option, pass_app, say, table
 
 if TYPE_CHECKING:
     from hashmatch.config import Settings
@@ -74,9 +74,9 @@ def hash_command(app: App, file: Path, every: bool, as_json: bool) -> None:
         emit_json(shown)
         return
     for name in ("md5", "sha1", "sha256", "recipe", "duration"):
-        click.echo(f"{name:9} {shown[name]}")
+        say(f"{name:9} {shown[name]}")
     for frame in shown["frames"]:
-        click.echo(f"{frame['t']:9.3f} {frame['quality']:3} {frame['pdq']}")
+        say(f"{frame['t']:9.3f} {frame['quality']:3} {frame['pdq']}")
 
 
 def _settings(app: App) -> Settings:

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import importlib
 import sys
+import traceback
 from pathlib import Path
+from types import TracebackType
 
 import click
 
 from hashmatch import __version__
-from hashmatch.cli.app import App
+from hashmatch.cli import streams
+from hashmatch.cli.app import App, NobodyReads, louder, tell, verbosity
 from hashmatch.errors import HashmatchError
+from hashmatch.report import logs
 
 # command -> (module, one line for the overview). Loading them all would take a second.
 COMMANDS = {
@@ -28,6 +32,9 @@ COMMANDS = {
     "config": ("settings", "Show the settings in effect, and where each comes from."),
     "doctor": ("setup", "Check that this installation works and can see."),
 }
+
+INTERRUPTED = 130
+BROKEN_PIPE = 141  # as a shell says it of a program that SIGPIPE ended
 
 
 class Commands(click.Group):
@@ -54,6 +61,7 @@ class Commands(click.Group):
     envvar="HASHMATCH_CONFIG",
     help="The settings file. Default: hashmatch.toml in this folder.",
 )
+@verbosity
 @click.pass_context
 def cli(ctx: click.Context, config: Path | None) -> None:
     """Looks at every clip, compares it with vetted hash lists, and keeps what matches safe.
@@ -61,20 +69,76 @@ def cli(ctx: click.Context, config: Path | None) -> None:
     Start with `hashmatch init`.
     """
     ctx.obj = App(config)
+    logs.set_up("plain", louder=louder())
 
 
 def main() -> None:
+    streams.prepare()
+    logs.set_up("plain")
+    sys.excepthook = _unexpected
+    try:
+        code = _status()
+        sys.stdout.flush()
+    except (NobodyReads, BrokenPipeError):
+        streams.let_go()
+        code = BROKEN_PIPE
+    sys.exit(code)
+
+
+def _status() -> int:
+    """Run the command. Returns the exit code; says on stderr why it is not 0."""
     try:
         code = cli.main(standalone_mode=False)  # what click.exceptions.Exit was raised with
-        sys.exit(code if isinstance(code, int) else 0)
-    except click.ClickException as error:
+        return code if isinstance(code, int) else 0
+    except click.exceptions.NoArgsIsHelpError as error:
         error.show()
-        sys.exit(error.exit_code)
-    except (click.Abort, KeyboardInterrupt):
-        click.echo("Stopped.", err=True)
-        sys.exit(130)
+        return error.exit_code
+    except click.ClickException as error:
+        _refused(error)
+        return error.exit_code
+    except (click.Abort, KeyboardInterrupt) as stop:
+        _failed("Stopped.", "Stopped.", INTERRUPTED, stop)
+        return INTERRUPTED
     except HashmatchError as error:
-        click.echo(f"error: {error.message}", err=True)
-        if error.remedy:
-            click.echo(error.remedy, err=True)
-        sys.exit(error.exit_code)
+        _failed(error.message, f"error: {error.message}", error.exit_code, error, error.remedy)
+        return error.exit_code
+
+
+def _refused(error: click.ClickException) -> None:
+    """As click says it, but for what others chose, which may be in a name or a path that was given."""
+    message = error.format_message()
+    if isinstance(error, click.MissingParameter):
+        message = " ".join(message.split())  # the choices there are, a line each
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    if context is not None and not logs.in_json():
+        for line in context.get_usage().splitlines():
+            tell(line)
+        tell(f"Try '{context.command_path} --help' for help.")
+        tell()
+    _failed(message, f"Error: {message}", error.exit_code, error)
+
+
+def _failed(
+    message: str, shown: str, exit_code: int, error: BaseException, remedy: str = ""
+) -> None:
+    """Why a command ended: as what the log is, if it has begun one."""
+    if logs.in_json():
+        logs.failed(message, remedy=remedy, exit_code=exit_code, error=error)
+        return
+    tell(shown)
+    for paragraph in remedy.splitlines():
+        tell(paragraph)
+
+
+def _unexpected(
+    kind: type[BaseException], error: BaseException, trace: TracebackType | None
+) -> None:
+    """A fault of hashmatch, with where it is."""
+    where = traceback.format_exception(kind, error, trace)
+    if logs.in_json():
+        said = "".join(where)
+        logs.failed(f"unexpected: {said}", exit_code=HashmatchError.exit_code, error=error)
+        return
+    for part in where:
+        for line in part.splitlines():
+            tell(line)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hashmatch.cli.app import App, counted, pass_app, tell
+from hashmatch.cli.app import App, counted, pass_app, say_row, tell
 from hashmatch.cli.custodians import reason_option
 from hashmatch.errors import CustodyError, RunIncomplete
 
@@ -82,6 +82,7 @@ def open_command(
     from hashmatch.custody.people import Role
 
     by = app.person(Role.CUSTODIAN, named=True)
+    case = app.case(case)
     why = words.checked("reason", reason, case)
     custody = custody_of(app)
     loaded = opening.load(app.db, case)
@@ -124,6 +125,7 @@ def key_command(app: App, case: str) -> None:
     from hashmatch.custody.people import Role
 
     by = app.person(Role.CUSTODIAN, named=True)
+    case = app.case(case)
     if sys.stdout.isatty():
         raise click.UsageError("stdout is a terminal; pipe it to `age -d -i custodian.key`")
     sealed = opening.sealed_key(custody_of(app).vault, opening.load(app.db, case))
@@ -156,6 +158,7 @@ def rewrap_command(app: App, cases: tuple[str, ...], identity: Path | None, case
     by = app.person(Role.CUSTODIAN, named=True)
     if case_key is not None and len(cases) != 1:
         raise click.UsageError("--case-key opens one case: name it")
+    cases = tuple(map(app.case, cases))
     custody, stays = custody_of(app), 0
     with app.db.run_lock(), app.db.custody_lock():
         with app.db.read() as session:
@@ -168,7 +171,7 @@ def rewrap_command(app: App, cases: tuple[str, ...], identity: Path | None, case
             key = case_key_of(app, custody, loaded, identity, case_key)
             problem = rewrapping.rewrap(app.db, custody.vault, loaded, key, by=by)
             stays += problem is not None
-            click.echo("\t".join((case, problem or "")))
+            say_row(case, problem or "")
     custodians = counted(len(custody.vault.recipients.keys), "custodian")
     tell(f"Sealed for {custodians}: {counted(len(cases), 'key')}.")
     if stays:

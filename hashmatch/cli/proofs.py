@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from hashmatch.cli.app import App, emit_json, json_option, pass_app, tell
+from hashmatch.cli.app import App, emit_json, json_option, pass_app, say, tell
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
@@ -82,11 +82,11 @@ def prove_command(
             as_json=as_json,
         )
     elif case is not None:
-        _check_case(app, case)
+        proved = _checked_case(app, case)
         _export(
             app,
-            lambda session: claims.of_case(session, case, openings=False),
-            out or Path(f"{case}-proof.zip"),
+            lambda session: claims.of_case(session, proved, openings=False),
+            out or Path(f"{proved}-proof.zip"),
             {"what": "proof"},
             as_json=as_json,
         )
@@ -123,11 +123,11 @@ def export_command(
     from hashmatch.audit import claims
 
     if case is not None and begin is None and end is None:
-        _check_case(app, case)
+        exported = _checked_case(app, case)
         _export(
             app,
-            lambda session: claims.of_case(session, case, openings=True),
-            out or Path(f"{case}.zip"),
+            lambda session: claims.of_case(session, exported, openings=True),
+            out or Path(f"{exported}.zip"),
             {"what": "case"},
             as_json=as_json,
         )
@@ -169,12 +169,15 @@ def verify_bundle_command(bundle: str, key: str | None) -> None:
         raise click.exceptions.Exit(code)
 
 
-def _check_case(app: App, case: str) -> None:
+def _checked_case(app: App, given: str) -> str:
+    """The id of the case that is meant. Raises NoSuchCase."""
     from hashmatch.custody import record
 
     _person(app)
+    case = app.case(given)
     with app.db.read() as session:
         record.load(session, case)
+    return case
 
 
 def _person(app: App) -> str:
@@ -216,7 +219,7 @@ def _export(
             }
         )
         return
-    click.echo(
+    say(
         f"{out}: {len(claim.leaves)} leaves, proved in the tree of {claim.size} leaves, root "
         f"{done.root.hex()[:16]}…"
     )

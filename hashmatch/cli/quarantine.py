@@ -14,6 +14,7 @@ from hashmatch.cli.app import (
     emit_json,
     json_option,
     pass_app,
+    say_row,
     show_details,
     shown_time,
     table,
@@ -139,6 +140,7 @@ def show_command(app: App, case: str, as_json: bool) -> None:
     from hashmatch.db.schema import CaseRow
 
     person = app.person(*Role)
+    case = app.case(case)
     with app.db.write() as session:
         row = session.get(CaseRow, case)
         if row is None:
@@ -181,6 +183,7 @@ def verify_command(
     if sum((bool(cases), sample is not None, every)) > 1:
         raise click.UsageError("give cases, or --sample, or --all")
     refuse_unmarked(app.db, store)
+    cases = tuple(map(app.case, cases))
     if not cases:
         with app.db.read() as session:
             cases = tuple(sample_of(inspectable(session), 1 if sample is None else sample))
@@ -191,7 +194,7 @@ def verify_command(
         if not as_json:
             what = ",".join(finding.parts)
             columns = (finding.case, finding.condition, str(finding.size), finding.vault_key, what)
-            click.echo("\t".join(columns))
+            say_row(*columns)
     if as_json:
         emit_json([finding._asdict() for finding in findings])
     count = dict.fromkeys(Condition, 0)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from hashmatch.cli.app import App, pass_app, tell
+from hashmatch.cli.app import App, pass_app, say, tell
 from hashmatch.newfile import OutputRefused, new_file
 
 if TYPE_CHECKING:
@@ -45,6 +45,7 @@ def export_command(app: App, case: str, folder: Path) -> None:
     from hashmatch.report.cybertip import draft_of
 
     person = app.person(Role.CUSTODIAN)
+    case = app.case(case)
     with app.db.write() as session:
         facts = facts_of(session, case, software=f"hashmatch {__version__}")
         paths = [folder / f"{case}.{ending}" for ending in ("json", "report.xml", "file.xml")]
@@ -59,7 +60,7 @@ def export_command(app: App, case: str, folder: Path) -> None:
     ):
         with new_file(path) as file:
             file.write(content)
-        click.echo(path)
+        say(path)
     tell("Nothing was sent. To fill in:")
     for blank in draft.to_fill():
         tell(f"  {blank['where']}{' (required)' if blank['required'] else ''}: {blank['what']}")

@@ -15,6 +15,7 @@ from hashmatch.cli.app import (
     emit_json,
     json_option,
     pass_app,
+    say,
     show_details,
     shown_time,
     table,
@@ -100,6 +101,7 @@ def show_command(app: App, review: str, as_json: bool) -> None:
     from hashmatch.reviews import record
 
     person = app.person(Role.REVIEWER, Role.CUSTODIAN)
+    review = app.review(review)
     with app.db.write() as session:
         log.tree_head(session, lock=True)
         row = record.load(session, review)
@@ -159,9 +161,10 @@ def confirm_command(
         raise click.UsageError("name the reviews, or an entry with --entry")
     desk = Desk(app.settings, app.db)
 
-    def confirm(review: str) -> None:
+    def confirm(given: str) -> None:
+        review = app.review(given)
         case = desk.confirm(review, app.names, reason=reason, by=person)
-        click.echo(f"{review} is confirmed: {case}")
+        say(f"{review} is confirmed: {case}")
 
     _each(reviews or _alone(app, entries), confirm)
     tell("The next run takes what was confirmed; `hashmatch quarantine resume` does so now.")
@@ -207,20 +210,21 @@ def reject_command(
         with app.db.read() as session:
             reviews = tuple(record.open_with(session, entries))
 
-    def reject(review: str) -> None:
+    def reject(given: str) -> None:
+        review = app.review(given)
         if review in ended:
             return  # an earlier one had the same bytes
         done = desk.reject(review, entries, reason=reason, by=person)
         ended.update(done.others)
         if done.left:
             left = counted(done.left, "match is", "matches are")
-            click.echo(f"{review} stays open: {left} to be decided.")
+            say(f"{review} stays open: {left} to be decided.")
             return
         outcome = f"the clip is {done.outcome}"
         now = outcome if done.outcome else "the next scan looks at the clip again"
-        click.echo(f"{review} is rejected: {now}.")
+        say(f"{review} is rejected: {now}.")
         for other in done.others:
-            click.echo(f"{other} is rejected with it: its clip has the same bytes.")
+            say(f"{other} is rejected with it: its clip has the same bytes.")
 
     _each(reviews, reject)
 
@@ -259,7 +263,7 @@ def _each(reviews: Sequence[str], decide: Callable[[str], None]) -> None:
             refused += 1
             tell(error.message)
     if not chosen:
-        click.echo("There is no such review, so nothing was decided.")
+        say("There is no such review, so nothing was decided.")
     if refused:
         raise NotAllDecided(refused=counted(refused, "review"), count=len(chosen))
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hashmatch.cli.app import App, emit_json, json_option, pass_app, table
+from hashmatch.cli.app import App, emit_json, json_option, pass_app, say, table
 
 if TYPE_CHECKING:
     from hashmatch.db.queries import ClipResult
@@ -41,7 +41,7 @@ def list_command(app: App, count: int, as_json: bool) -> None:
         emit_json(rows)
         return
     if not rows:
-        click.echo("No run yet. Start one with `hashmatch scan`.")
+        say("No run yet. Start one with `hashmatch scan`.")
         return
     columns = ["run", "kind", "status", "started", "took", "listed", "outcomes", "canary", "exit"]
     shown = [{**r, "took": _took(r["seconds"]), "outcomes": _counts(r["outcomes"])} for r in rows]
@@ -69,6 +69,7 @@ def show_command(app: App, run: str, outcome: str | None, as_json: bool) -> None
     from hashmatch.db.ledger import outcomes
     from hashmatch.db.queries import find_run, lists_matched, results
 
+    run = app.run(run)
     with app.db.read() as session:
         row = find_run(session, run)
         if row is None:
@@ -81,22 +82,22 @@ def show_command(app: App, run: str, outcome: str | None, as_json: bool) -> None
         shown = [asdict(clip) for clip in clips]
         emit_json({**about, "summary": summary, "clips": shown})
         return
-    click.echo(
+    say(
         f"{about['run']}: {about['kind']}, {about['status']}, started {about['started']}, "
         f"took {_cell(_took(about['seconds']))}, canary {about['canary']}, "
         f"exit code {_cell(about['exit'])}"
     )
     if summary.get("error"):
-        click.echo(f"failed: {summary['error']}")
+        say(f"failed: {summary['error']}")
     counts = _counts(about["outcomes"])
     if row.selection.get("stored"):
-        click.echo(f"compared from what is stored: {counts or 'nothing'}; below, what it changed")
+        say(f"compared from what is stored: {counts or 'nothing'}; below, what it changed")
     else:
-        click.echo(f"{counts or 'no clip was looked at'}; {row.skipped_unchanged} unchanged")
+        say(f"{counts or 'no clip was looked at'}; {row.skipped_unchanged} unchanged")
     for alarm in summary.get("alarms", []):
-        click.echo(f"ALARM: {alarm}")
+        say(f"ALARM: {alarm}")
     if summary.get("seen_by_rendition"):
-        click.echo(f"{summary['seen_by_rendition']} clips were seen by another rendition of theirs")
+        say(f"{summary['seen_by_rendition']} clips were seen by another rendition of theirs")
     rows = [[c.outcome, c.key, _why(c, lists.get(c.key, []))] for c in clips]
     table(["outcome", "clip", "why"], rows)
 

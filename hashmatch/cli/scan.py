@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
-import sys
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import click
 
-from hashmatch.cli.app import App, counted, emit_json, json_option, pass_app, table, tell
+from hashmatch.cli.app import (
+    App,
+    counted,
+    emit_json,
+    json_option,
+    louder,
+    pass_app,
+    say,
+    table,
+    tell,
+    verbosity,
+)
 
 INTERRUPTED = 130
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from hashmatch.pipeline.plan import Selection
-    from hashmatch.pipeline.turns import Progress
     from hashmatch.report.summary import RunSummary
 
 
@@ -57,6 +61,7 @@ until_option = click.option(
 )
 @until_option
 @json_option
+@verbosity
 @pass_app
 def scan_command(app: App, dry_run: bool, until: datetime | None, as_json: bool) -> None:
     """Look at every clip that is new, changed, or due for another try.
@@ -110,6 +115,7 @@ def scan_command(app: App, dry_run: bool, until: datetime | None, as_json: bool)
 )
 @until_option
 @json_option
+@verbosity
 @pass_app
 def rescan_command(
     app: App,
@@ -181,14 +187,17 @@ def _rehearse(app: App, as_json: bool) -> None:
 
 
 def _run(app: App, selection: Selection, until: datetime | None, as_json: bool) -> RunSummary:
+    from hashmatch.cli.progress import bar
     from hashmatch.custody.people import Role
     from hashmatch.pipeline.nightly import nightly
     from hashmatch.pipeline.stop import Stop
     from hashmatch.report import logs
 
+    logs.set_up("auto", louder=louder())  # also for what the settings themselves may be refused for
+    report = app.settings.report
+    logs.set_up(report.log_format, report.log_level, louder=louder())
     app.person(Role.OPERATOR)
-    logs.set_up(app.settings.report.log_format)
-    with Stop(until) as stop, _progress() as watch:
+    with Stop(until) as stop, bar() as watch:
         summary = nightly(app.settings, app.db, app.names, selection, stop=stop, watch=watch)
     if as_json:
         emit_json(summary.as_json())
@@ -203,35 +212,35 @@ def _run(app: App, selection: Selection, until: datetime | None, as_json: bool) 
 
 def _show(summary: RunSummary, selection: Selection) -> None:
     counts = ", ".join(f"{count} {outcome}" for outcome, count in summary.outcomes.items() if count)
-    click.echo(f"run {summary.run}: {counted(summary.listed, 'clip')} in {summary.seconds:.1f} s")
-    click.echo(f"  {counts or 'nothing to look at'}; {summary.skipped_unchanged} unchanged")
+    say(f"run {summary.run}: {counted(summary.listed, 'clip')} in {summary.seconds:.1f} s")
+    say(f"  {counts or 'nothing to look at'}; {summary.skipped_unchanged} unchanged")
     if summary.seen_by_rendition:
-        click.echo(f"  {summary.seen_by_rendition} seen by another rendition of theirs")
+        say(f"  {summary.seen_by_rendition} seen by another rendition of theirs")
     for reason, count in summary.unscannable.items():
-        click.echo(f"  unscannable: {count} {reason}")
+        say(f"  unscannable: {count} {reason}")
     if summary.quarantined:
-        click.echo(f"  {summary.quarantined} taken into custody (hashmatch quarantine list)")
+        say(f"  {summary.quarantined} taken into custody (hashmatch quarantine list)")
     if summary.custody_open:
-        click.echo(f"  {counted(summary.custody_open, 'case')} unfinished: the next run carries on")
+        say(f"  {counted(summary.custody_open, 'case')} unfinished: the next run carries on")
     if summary.reviews_open:
         clips = counted(summary.reviews_open, "clip waits", "clips wait")
-        click.echo(f"  {clips} for a person (hashmatch review list)")
+        say(f"  {clips} for a person (hashmatch review list)")
     if summary.left:
-        click.echo(f"  {counted(summary.left, 'clip')} not reached: {_who_takes_them(selection)}")
+        say(f"  {counted(summary.left, 'clip')} not reached: {_who_takes_them(selection)}")
     if summary.waiting:
         waits = counted(
             summary.waiting, "clip not seen in full waits", "clips not seen in full wait"
         )
-        click.echo(f"  {waits} for another look")
+        say(f"  {waits} for another look")
     if summary.excluded:
-        click.echo(f"  {counted(summary.excluded, 'object')} left out, as the settings say")
+        say(f"  {counted(summary.excluded, 'object')} left out, as the settings say")
     if summary.behind:
-        click.echo(
+        say(
             f"  {counted(summary.behind, 'clip')} not compared with the lists as they are now: "
             "hashmatch rescan --stored"
         )
     for alarm in summary.alarms:
-        click.echo(f"  ALARM: {alarm}")  # not on stderr, which is the log and names no clip
+        say(f"  ALARM: {alarm}")  # not on stderr, which is the log and names no clip
 
 
 def _who_takes_them(selection: Selection) -> str:
@@ -240,26 +249,3 @@ def _who_takes_them(selection: Selection) -> str:
     if selection.force:
         return "a scan does not look at them again; start the same rescan again"
     return "the next run takes them"
-
-
-@contextmanager
-def _progress() -> Iterator[Callable[[Progress], None]]:
-    """A bar on a terminal; elsewhere the log has a line for every clip already."""
-    if not sys.stderr.isatty():
-        yield lambda progress: None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-    from rich.progress import Progress as Bar
-
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    with Bar(*columns, TimeRemainingColumn(), console=Console(stderr=True), transient=True) as bar:
-        task, started = bar.add_task("looking", total=None), time.monotonic()
-
-        def watch(progress: Progress) -> None:
-            bar.update(task, completed=progress.done, total=progress.planned)
-            if progress.hashes:
-                rate = progress.hashes / (time.monotonic() - started)
-                bar.update(task, description=f"comparing, {rate:,.0f} hashes/s")
-
-        yield watch

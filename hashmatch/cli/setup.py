@@ -56,7 +56,6 @@ def init_command(
     for path in made:
         tell(f"made {path}")
     _mark(settings, accept_lost)
-    prefix = "" if folder.resolve() == Path.cwd() else f"cd {folder}\n"
     steps = []
     if len(settings.vault.recipients) < 2:
         steps.append(
@@ -69,7 +68,12 @@ def init_command(
         "hashmatch doctor",
         "hashmatch scan",
     ]
-    tell(f"\nNext:\n{prefix}" + "\n".join(f"{n}. {step}" for n, step in enumerate(steps, 1)))
+    tell()
+    tell("Next:")
+    if folder.resolve() != Path.cwd():
+        tell(f"cd {folder}")
+    for number, step in enumerate(steps, 1):
+        tell(f"{number}. {step}")
 
 
 def _mark(settings: Settings, accept_lost: bool) -> None:

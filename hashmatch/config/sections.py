@@ -269,3 +269,8 @@ class Report(Section):
     log_format: Literal["auto", "plain", "json"] = Field(
         "auto", description="auto: plain lines on a terminal, JSON lines otherwise"
     )
+    log_level: Literal["auto", "debug", "info", "notice", "warning", "error"] = Field(
+        "auto",
+        description="info has a line for every clip, notice how runs begin and end; auto: info, on a "
+        "terminal warning",
+    )

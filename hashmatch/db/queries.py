@@ -1,14 +1,15 @@
-"""What the reading commands show of runs."""
+"""What the reading commands show of runs, and which record is meant by the beginning of its id."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import case, select
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import InstrumentedAttribute, Session
 
-from hashmatch.db.schema import ClipRow, MatchRow, RunRow, WorkRow
+from hashmatch.db.schema import CaseRow, ClipRow, MatchRow, ReviewRow, RunRow, WorkRow
 from hashmatch.model import Action, Outcome
 
 OUTCOMES = (
@@ -18,6 +19,10 @@ OUTCOMES = (
     Outcome.PARTIAL,
     Outcome.CLEAN,
 )
+_WORDS: dict[Any, str] = {CaseRow: "case-", ReviewRow: "review-"}
+
+# Of what follows `case-`, `review-` or nothing: less is no id that somebody meant.
+LEAST_OF_AN_ID = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +42,23 @@ def last_runs(session: Session, count: int) -> Sequence[RunRow]:
     """The newest runs first."""
     query = select(RunRow).order_by(RunRow.started_at.desc(), RunRow.id.desc()).limit(count)
     return session.scalars(query).all()
+
+
+def ids_that_begin(
+    session: Session, column: InstrumentedAttribute[str], given: str, most: int
+) -> Sequence[str]:
+    """The ids that begin with what was given, `most` of them at most; the one that is it, if one is.
+
+    column: of our own ids. A list's entries are named by partners, and the whole name of one may be how
+    another's begins. `case-` and `review-` may be left out.
+    """
+    word = _WORDS.get(column.class_, "")
+    rest = given.removeprefix(word)
+    if len(rest) < LEAST_OF_AN_ID:
+        return []
+    known = select(column).where(column.startswith(word + rest, autoescape=True))
+    found = session.scalars(known.order_by(column).limit(most)).all()
+    return [word + rest] if word + rest in found else found
 
 
 def find_run(session: Session, run_id: str) -> RunRow | None:

@@ -19,7 +19,8 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from hashmatch.hashing.kernels import compiled, flat
+from hashmatch.compiledcode import compiled
+from hashmatch.hashing.kernels import flat
 
 # Luma that a bar may vary by on either side of its colour: an encoder's ringing and noise.
 TOLERANCE = 12

@@ -8,15 +8,13 @@ those of the reference, in float32.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import Any, TypeVar, cast
+from typing import Any
 
-import numba
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 
-Function = TypeVar("Function", bound=Callable[..., Any])
+from hashmatch.compiledcode import compiled
 
 _SCALE = float(np.float32(math.sqrt(2 / 64)))
 # (64, 16): cosine j+1 of 16 at pixel k, the reference's matrix transposed.
@@ -27,14 +25,6 @@ COSINES = np.array(
     ],
     np.float32,
 )
-
-
-def compiled(function: Function) -> Function:
-    """Compiled at first use and kept on disk, where there is a disk to keep it on."""
-    try:
-        return cast(Function, numba.njit(cache=True)(function))
-    except RuntimeError:  # numba's only word for: neither beside the module nor in a home folder
-        return cast(Function, numba.njit(function))
 
 
 def flat(rows: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], int]:

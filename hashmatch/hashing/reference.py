@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hashmatch.hashing.kernels import compiled
+from hashmatch.compiledcode import compiled
 
 # Rows summed at a time: one waits for its last addition while the others do theirs.
 _ROWS = 16

@@ -10,12 +10,13 @@ from collections.abc import Callable
 from typing import Any
 
 import llvmlite.ir
-import numba
 import numpy as np
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 from numpy.typing import NDArray
+
+from hashmatch.compiledcode import compiled
 
 # Untyped.
 _ir: Any = llvmlite.ir
@@ -27,8 +28,8 @@ def kernel(function: Callable[..., Any]) -> Callable[..., Any]:
 
     A kernel's arguments are Any: numba infers their types when it is called.
     """
-    compiled: Callable[..., Any] = numba.njit(cache=True, nogil=True)(function)
-    return compiled
+    made: Callable[..., Any] = compiled(function, nogil=True)
+    return made
 
 
 def _popcount(context: Any, word: Any) -> Any:

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import logging
 import multiprocessing
 import os
 import signal
@@ -30,6 +31,8 @@ from hashmatch.db.ledger import Turn
 from hashmatch.errors import HashmatchError
 from hashmatch.model import Clip, Digests
 from hashmatch.pipeline.scan import Scanned
+
+logger = logging.getLogger(__name__)
 
 CANARY_ATTEMPTS = 3
 END_SECONDS = 10.0
@@ -200,5 +203,8 @@ def _work(setup: Callable[[], Looker], pipe: Connection, parent: int) -> None:
             pipe.send(looker.canary() if isinstance(request, str) else looker.scan(*request))
     except (EOFError, OSError):
         pass  # the coordinator has closed the pipe
+    except Exception as error:  # said in the log's own form, not as Python would
+        logger.exception("a worker ends of what nobody expected")
+        raise SystemExit(1) from error
     finally:
         looker.close()

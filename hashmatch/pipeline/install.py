@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from hashmatch import config
+from hashmatch import compiledcode, config
 from hashmatch.audit.keys import create_keys
 from hashmatch.clips.opening import open_store
 from hashmatch.config import Clips, Settings, Vault
@@ -72,6 +72,7 @@ def install(folder: Path, given: Given) -> tuple[Settings, list[Path]]:
                 settings.path(relative).mkdir(parents=True, mode=0o700)
                 made.append(settings.path(relative))
     made += create_keys(settings.path(settings.audit.key), settings.path(settings.audit.id_key))
+    compiledcode.keep_in(settings.path(settings.run.state) / "kernels")
     Database.connect(settings.database.url, settings.home).upgrade()
     for kernels in (pdq, borders, listset, sieve):
         kernels.warm()  # compiled now and kept on disk, not in the first night's run

@@ -50,6 +50,7 @@ from hashmatch.pipeline.retro import Retro
 from hashmatch.pipeline.stop import Stop
 from hashmatch.pipeline.turns import Progress, Turns
 from hashmatch.pipeline.worker import open_worker
+from hashmatch.report.logs import NOTICE
 from hashmatch.report.summary import RunSummary
 from hashmatch.reviews import record as reviews
 from hashmatch.reviews import standing
@@ -148,7 +149,8 @@ class _Run:
             self.state.remember(session, started)
             session.add(row)
             log.append(session, "run-started", body, started)
-        logger.info("run %s started", self.id, extra={"run": self.id, "lists": lists})
+        about = {"run": self.id, "kind": row.kind, "lists": lists}
+        logger.log(NOTICE, "run %s started", self.id, extra=about)
 
     def _engine(self) -> Engine:
         settings = self.job.settings
@@ -335,7 +337,6 @@ class _Run:
             row.ended_at, row.exit_code, row.canary = now(), summary.exit_code, summary.canary
             row.listed, row.skipped_unchanged = summary.listed, summary.skipped_unchanged
             row.quarantined, row.summary = summary.quarantined, summary.as_json()
-        logger.info("run %s %s", self.id, row.status, extra={"run": self.id})
         return summary
 
     def _alarm_spool(self, clips: int) -> None:
@@ -354,10 +355,29 @@ class _Run:
             logger.error("%s", error.message, extra={"run": self.id})
             summary = replace(summary, alarms=(*summary.alarms, error.message))
             self._amend(summary.as_json(), error.exit_code)
+            self._tell_end(summary, error.exit_code)
             raise
         summary = replace(summary, alarms=(*summary.alarms, *self._hand_over()))
         self._amend(summary.as_json(), summary.exit_code)
+        self._tell_end(summary, summary.exit_code)
         return summary
+
+    def _tell_end(self, summary: RunSummary, exit_code: int) -> None:
+        status = "stopped" if summary.left else "finished"
+        counts = ", ".join(f"{count} {name}" for name, count in summary.outcomes.items() if count)
+        text = "run %s %s: %s clips (%s; %s unchanged) in %.1f s, exit code %s"
+        told = (status, summary.listed, counts or "none to look at", summary.skipped_unchanged)
+        about = {
+            **_finished(summary),
+            "status": status,
+            "unscannable": dict(summary.unscannable),
+            "bytes_read": summary.bytes_read,
+            "custody_open": summary.custody_open,
+            "incomplete": summary.incomplete,
+            "exit_code": exit_code,
+            "seconds": round(summary.seconds, 3),
+        }
+        logger.log(NOTICE, text, self.id, *told, summary.seconds, exit_code, extra=about)
 
     def _hand_over(self) -> list[str]:
         problems = anchors.hand_over(self.job.db, self.job.settings)
@@ -389,6 +409,10 @@ class _Run:
             alarms = [refused.message]
         if alarms:
             self._amend({"error": error.message, "alarms": alarms}, error.exit_code)
+        seconds = round(time.monotonic() - self.started, 3)
+        about = {**body, "status": "failed", "seconds": seconds}
+        text = "run %s failed: %s, exit code %s"
+        logger.error(text, self.id, type(error).__name__, error.exit_code, extra=about)
 
 
 def amend(db: Database, summary: RunSummary) -> None:

@@ -8,6 +8,7 @@ from hashmatch.model import Orientations
 from hashmatch.pipeline.listsets import CompiledFile, open_lists
 from hashmatch.pipeline.renditions import RenditionScanner
 from hashmatch.pipeline.scan import Scanner
+from hashmatch.report import logs
 
 
 def open_scanner(
@@ -22,6 +23,7 @@ def open_worker(
     settings: Settings, lists: CompiledFile, orientations: Orientations
 ) -> RenditionScanner:
     """Raises what keeps it from working, which then fails the canary."""
+    logs.set_up(settings.report.log_format, settings.report.log_level)
     opened = open_lists(lists)
     store = open_store(settings.clips, settings.home)
     scanner = Scanner(store, opened, settings, orientations)
