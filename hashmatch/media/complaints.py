@@ -15,6 +15,8 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import av.logging
 
@@ -45,6 +47,17 @@ def listen() -> None:
     av.logging.set_level(av.logging.ERROR)
     # Two clips that break in the same way would otherwise be one complaint.
     av.logging.set_skip_repeated(False)
+
+
+@contextmanager
+def warnings() -> Iterator[None]:
+    """Hear warnings too: of a picture they say that it is not what was meant."""
+    listen()
+    av.logging.set_level(av.logging.WARNING)
+    try:
+        yield
+    finally:
+        av.logging.set_level(av.logging.ERROR)
 
 
 def heard() -> Counter[str]:

@@ -10,7 +10,6 @@ picture, recorders one recording behind the other, and players differ in which o
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from os import SEEK_END
 from typing import BinaryIO, NamedTuple
 
@@ -56,18 +55,21 @@ def sections(file: BinaryIO) -> Sections:
     found: list[Section] = []
     unknown = False
     while True:
-        end, embedded = _extent(file, format, start, size)
+        extent = _extent(file, format, start, size)
+        following, skipped = _next(file, extent.end, size)
+        unknown |= skipped
+        end = extent.end
+        if format.kind is Kind.VIDEO:
+            # A demuxer finds its way past what is damaged, and what looks like another file there
+            # may be none.
+            ends = extent.whole and following is not None
+            end = following[1] if ends and following is not None else size
         _add(found, Section(format, start, end))
-        for inner_start, inner_end in embedded:
+        for inner_start, inner_end in extent.embedded:
             inner = _known(file, inner_start)
             unknown |= inner is None
             if inner is not None:
                 found.append(Section(inner, inner_start, inner_end))
-        following, skipped = _next(file, end, size)
-        unknown |= skipped
-        if format.kind is Kind.VIDEO and found[-1].end == end:
-            # A demuxer finds its way past what is damaged.
-            found[-1] = found[-1]._replace(end=size if following is None else following[1])
         if following is None:
             break
         if len(found) >= MOST_SECTIONS:
@@ -89,26 +91,35 @@ def _add(found: list[Section], section: Section) -> None:
         found[-len(run) :] = [Section(_PICTURES, run[0].start, section.end)]
 
 
-def _extent(
-    file: BinaryIO, format: Format, start: int, size: int
-) -> tuple[int, tuple[tuple[int, int], ...]]:
-    """Where what is at `start` ends, and what is embedded in it."""
-    if format.name in ("mov", "AVIF"):
-        top = boxes.walk(file, start, size)
-        return max(top.end, start + 8), top.embedded
-    return max(_ENDS[format.name](file, start, size), start + 1), ()
+class _Extent(NamedTuple):
+    """whole: it ends there, and not in the middle; embedded: start and end of what is within it."""
+
+    end: int
+    whole: bool = True
+    embedded: tuple[tuple[int, int], ...] = ()
 
 
-_ENDS: dict[str, Callable[[BinaryIO, int, int], int]] = {
-    "JPEG": lambda file, start, size: jpeg.extent(file, start, size)[0],
-    "PNG": lambda file, start, size: png.extent(file, start, size),
-    "GIF": lambda file, start, size: gif.look(file, start, size).end,
-    "WEBP": lambda file, start, size: riff.extent(file, start, size)[0],
-    "avi": lambda file, start, size: riff.extent(file, start, size)[0],
-    "matroska": lambda file, start, size: ebml.extent(file, start, size)[0],
-    "flv": lambda file, start, size: flv.walk(file, start, size).end,
-    "mpegts": lambda file, start, size: mpegts.extent(file, start, size),
-}
+def _extent(file: BinaryIO, format: Format, start: int, size: int) -> _Extent:
+    """Where what is at `start` ends."""
+    match format.name:
+        case "mov" | "AVIF":
+            top = boxes.walk(file, start, size)
+            return _Extent(max(top.end, start + 8), top.whole, top.embedded)
+        case "JPEG":
+            return _Extent(max(jpeg.extent(file, start, size)[0], start + 1))
+        case "PNG":
+            return _Extent(png.extent(file, start, size))
+        case "GIF":
+            return _Extent(gif.look(file, start, size).end)
+        case "matroska":
+            end, whole = ebml.extent(file, start, size)
+            return _Extent(max(end, start + 1), whole)
+        case "flv":
+            tags = flv.walk(file, start, size)
+            return _Extent(max(tags.end, start + 1), tags.whole)
+        case "mpegts":
+            return _Extent(max(mpegts.extent(file, start, size), start + 1))
+    return _Extent(max(riff.extent(file, start, size)[0], start + 1))
 
 
 def _next(file: BinaryIO, end: int, size: int) -> tuple[tuple[Format, int] | None, bool]:

@@ -31,7 +31,7 @@ from av.codec.context import Flags
 from av.container import InputContainer
 from av.packet import Packet
 from av.stream import Discard, Stream
-from av.video.frame import VideoFrame
+from av.video.frame import PictureType, VideoFrame
 from PIL import Image
 
 from hashmatch.media import complaints, pixels
@@ -69,6 +69,8 @@ _DENSER = {
 # Frames that a decoder may have out of order, by H.264 and HEVC.
 _REORDERED = 16
 
+# Times in a transport stream are exact to this.
+_TICK = 1 / 90_000
 # Frames that a claimed duration may have too many by rounding.
 _ROUNDED = 1.5
 # Shortfall of the last packet behind the claimed duration, as a share of it, that is no damage.
@@ -117,6 +119,8 @@ class VideoReader:
         self._number = number
         self._damaged = is_cut_off(file, demuxer)
         self._not_implemented = False
+        self._intact = False
+        self._complained = 0
         self._jumped = False
         self._passed_over = 0
         self.sampling: Sampling | None = sampling
@@ -126,9 +130,11 @@ class VideoReader:
         self._decoder = self._stream.codec.name
         self.container = self._container.format.name
         self.width, self.height = self._stream.width, self._stream.height
-        own = stream_duration(self._container, self._stream)
-        self._borrowed = own is None
-        self.duration = file_duration(self._container) if own is None else own
+        own, whole = stream_duration(self._container, self._stream), file_duration(self._container)
+        # Of a transport stream FFmpeg fills in what it does not find out with what the file has.
+        filled_in = demuxer == "mpegts" and own is not None and abs(own - (whole or 0.0)) < _TICK
+        self._borrowed = own is None or filled_in
+        self.duration = whole if self._borrowed else own
         self._frames = self._read(sampling)
         try:
             self._first = next(self._frames, None)
@@ -203,6 +209,7 @@ class VideoReader:
     def _pass(self, sampling: Sampling, after: float) -> Generator[Frame, None, float | None]:
         """Frames later than `after`. Returns the last one's time where the sampling fails."""
         stamps = Stamps(self._stream, self._demuxer)
+        self._intact = False  # without a keyframe before it, a frame is predicted from nothing
         packets = self._packets()
         held: deque[_Held] = deque()
         last = after
@@ -244,7 +251,7 @@ class VideoReader:
     def _read_streams(self) -> tuple[Stream, ...]:
         """The other streams are read only to learn whether the file's duration is theirs."""
         streams = tuple(self._container.streams)
-        if self._borrowed:
+        if self._borrowed and len(streams) > 1:
             return streams
         for stream in streams:
             if stream.index != self._stream.index:
@@ -279,14 +286,26 @@ class VideoReader:
             )
             stamps.refused()
             self._line.loss(min(t, self._line.end))
+            self._intact = False
             return
+        self._note_complaints()
         for frame in frames:
             shown = stamps.frame(frame)
             if frame.width * frame.height > self._limits.max_pixels:
                 self._line.loss(shown)
                 self.trouble = Reason.TOO_MANY_PIXELS
                 continue
-            yield _Held(self._frame(frame, shown), not frame.is_corrupt)
+            if frame.is_corrupt:
+                self._intact = False
+            elif frame.key_frame or frame.pict_type is PictureType.I:
+                self._intact = True
+            yield _Held(self._frame(frame, shown), self._intact)
+
+    def _note_complaints(self) -> None:
+        """What a decoder patches up is the ground of all that follows, up to the next keyframe."""
+        complained = complaints.heard()[self._decoder]
+        if complained > self._complained:
+            self._complained, self._intact = complained, False
 
     def _frame(self, decoded: VideoFrame, t: float) -> Frame:
         turn = self._turns.of(decoded)

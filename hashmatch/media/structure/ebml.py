@@ -9,10 +9,9 @@ Source: RFC 8794 (EBML), 4 to 6; RFC 9559 (Matroska), 5.
 
 from __future__ import annotations
 
-import re
 from typing import BinaryIO, NamedTuple
 
-from hashmatch.media.structure.window import find_all, read_at
+from hashmatch.media.structure.window import read_at
 
 _FILE, _SEGMENT, _CLUSTER = 0x1A45DFA3, 0x18538067, 0x1F43B675
 # SeekHead, Info, Tracks, Cues, Chapters, Attachments, Tags, Cluster.
@@ -33,7 +32,6 @@ _ANYWHERE = frozenset((0xEC, 0xBF))  # Void, CRC-32
 _IN_CLUSTER = frozenset((0xE7, 0x5854, 0xA7, 0xAB, 0xA3, 0xA0, 0xAF))
 # A cluster of unknown size is walked through with what is in it.
 _KNOWN = _IN_SEGMENT | _ANYWHERE | _IN_CLUSTER
-_ANOTHER = re.compile(rb"\x1a\x45\xdf\xa3")
 
 
 class _Element(NamedTuple):
@@ -45,26 +43,29 @@ class _Element(NamedTuple):
 
 
 def extent(file: BinaryIO, start: int, size: int) -> tuple[int, bool]:
-    """The first byte behind the file at `start`, and whether all its elements could be followed.
+    """The first byte behind the elements of the file at `start`, and whether it ends there.
 
-    Where they cannot, it is taken to go on to the next that begins like a file.
+    Where it does not, something damages it, and it may go on behind that.
     """
     at = start
     within: int | None = None  # where the segment ends, if it says so
     while at < size:
         element = _element(file, at)
         if element is None:
-            return _resynchronised(file, at, size), False
+            return at, at == within
         if element.id == _FILE:
             if at > start:
                 return at, True
         elif element.id == _SEGMENT:
             if within is not None:
                 return at, True
-            at, within = element.body, element.body + (element.size or size)
+            at, within = (
+                element.body,
+                element.body + (size if element.size is None else element.size),
+            )
             continue
         elif element.id not in _KNOWN:
-            return _resynchronised(file, at, size), False
+            return at, at == within
         if element.size is None:
             at = element.body
         elif element.body + element.size > size:
@@ -95,8 +96,3 @@ def _width(text: bytes, most: int) -> int | None:
         return None
     width = 9 - text[0].bit_length()
     return width if width <= most and len(text) >= width else None
-
-
-def _resynchronised(file: BinaryIO, at: int, size: int) -> int:
-    found = next(find_all(file, _ANOTHER, at + 1, size, 4), None)
-    return size if found is None else found[0]

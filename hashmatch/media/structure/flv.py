@@ -8,22 +8,20 @@ Source: Adobe, Flash Video File Format Specification 10.1, annex E; Veovera, Enh
 
 from __future__ import annotations
 
-import re
 from typing import BinaryIO, NamedTuple
 
-from hashmatch.media.structure.window import find_all, read_at
+from hashmatch.media.structure.window import read_at
 
 HEADER = b"FLV\x01\x05\0\0\0\x09\0\0\0\0"
 _SIGN = b"FLV\x01"
-_ANOTHER = re.compile(re.escape(_SIGN))
 _AUDIO, _VIDEO, _SCRIPT = 8, 9, 18
 _ENHANCED = 0x80
 _AHEAD = 1 << 20
 
 
 class Tags(NamedTuple):
-    """end: the first byte behind it; whole: all tags could be followed; codecs: where each stretch of
-    video tags of one codec begins, and which.
+    """end: the first byte behind those that could be followed; whole: the file ends there; codecs:
+    where each stretch of video tags of one codec begins, and which.
     """
 
     end: int
@@ -42,10 +40,7 @@ def walk(file: BinaryIO, start: int, size: int) -> Tags:
         head = held[at - first : at - first + 16]
         kind = head[0] & 0x1F if head else 0
         if kind not in (_AUDIO, _VIDEO, _SCRIPT) or head[8:11].strip(b"\0"):
-            if head.startswith(_SIGN):
-                return Tags(at, True, codecs)
-            found = next(find_all(file, _ANOTHER, at + 1, size, len(_SIGN)), None)
-            return Tags(size if found is None else found[0], False, codecs)
+            return Tags(at, head.startswith(_SIGN), codecs)
         length = int.from_bytes(head[1:4], "big")
         codec = _codec(head[11:]) if kind == _VIDEO and length else None
         if codec is not None and (not codecs or codecs[-1][1] != codec):
