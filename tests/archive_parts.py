@@ -26,6 +26,7 @@ import pyrage
 from lists_parts import trial_of, write_csv
 from sqlalchemy import select
 
+from hashmatch import config
 from hashmatch.audit.keys import load_id_key
 from hashmatch.audit.names import KeyedNames
 from hashmatch.db import fingerprints
@@ -88,7 +89,8 @@ class SeeingEngine:
 class Archive:
     def __init__(self, home: Path, db: Database) -> None:
         self.home, self.db = home, db
-        self.settings, _ = install(home, Given(recipients=_RECIPIENTS))
+        there = (home / config.FILE).exists()
+        self.settings, _ = install(home, Given(recipients=() if there else _RECIPIENTS))
         self.names = KeyedNames(load_id_key(self.settings.path(self.settings.audit.id_key)))
         self.job = open_job(self.settings, db, self.names)
 

@@ -137,7 +137,7 @@ class Installation:
         """The clips among a vault's objects: the custodian's key opens the one that opens each."""
         clips = {}
         for name, sealed in objects.items():
-            if name.endswith((".key.age", ".manifest.age")):
+            if not name.endswith(".age") or name.endswith((".key.age", ".manifest.age")):
                 continue
             key = pyrage.decrypt(objects[name.removesuffix(".age") + ".key.age"], [self.custodian])
             clips[name] = pyrage.decrypt(sealed, [pyrage.x25519.Identity.from_str(key.decode())])

@@ -236,7 +236,8 @@ def _width(stream: TextIO) -> int:
 
 def counted(count: int, thing: str, things: str | None = None) -> str:
     """A number of things in words: 1 case, 2 cases, 0 entries. things: a plural of its own."""
-    plural = f"{thing[:-1]}ies" if thing.endswith("y") else f"{thing}s"
+    ending = thing.endswith("y") and thing[-2] not in "aeiou"
+    plural = f"{thing[:-1]}ies" if ending else f"{thing}s"
     return f"{count} {thing if count == 1 else things or plural}"
 
 

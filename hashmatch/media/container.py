@@ -10,9 +10,10 @@ external references (MOV data references, playlists) lead nowhere.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator
 from os import SEEK_END
-from typing import BinaryIO, NoReturn
+from typing import BinaryIO, NamedTuple, NoReturn
 
 import av
 import av.container
@@ -39,6 +40,13 @@ _BUFFER, _BUFFER_RANGED = 256 * 1024, 32 * 1024
 _OPTIONS = {"mov": {"ignore_editlist": "1"}}
 
 _CLOCK = re.compile(r"(\d{1,4}):(\d\d):(\d\d(?:\.\d+)?)")
+
+
+class Opened(NamedTuple):
+    """A container, and what had been complained of before it was opened."""
+
+    container: av.container.InputContainer
+    heard: Counter[str]
 
 
 class _Source:

@@ -15,10 +15,15 @@ from io import BytesIO
 from os import SEEK_END
 from typing import BinaryIO, NamedTuple
 
-from av.container import InputContainer
-
+from hashmatch.media import complaints
 from hashmatch.media.clip import Opener, open_all
-from hashmatch.media.container import attached_picture, is_attached, number_of, open_container
+from hashmatch.media.container import (
+    Opened,
+    attached_picture,
+    is_attached,
+    number_of,
+    open_container,
+)
 from hashmatch.media.limits import Limits
 from hashmatch.media.probe import Format, Kind
 from hashmatch.media.ranged import RangedFile
@@ -79,11 +84,12 @@ def shown(file: BinaryIO, sampling: Sampling, limits: Limits) -> Shown:
 
 def only_stream(file: RangedFile, sampling: Sampling, limits: Limits) -> Reader:
     """The one video stream of a movie that is not all at hand. Raises Unseeable for any other."""
+    heard = complaints.heard()
     container = open_container(file, "mov", limits)
     if len(container.streams.video) != 1:
         container.close()
         raise Unseeable(Reason.DAMAGED, "several streams with pictures, or none")
-    return VideoReader(file, "mov", sampling, limits, container=container)
+    return VideoReader(file, "mov", sampling, limits, opened=Opened(container, heard))
 
 
 def _of_section(
@@ -93,18 +99,19 @@ def _of_section(
     if format.kind is Kind.STILL:
         return [partial(StillReader, file, format.name)], False
     demuxer = format.name
-    container: InputContainer | None = open_container(file, demuxer, limits)
-    assert container is not None
+    heard = complaints.heard()
+    container = open_container(file, demuxer, limits)
+    opened: Opened | None = Opened(container, heard)
     pictures = [s.index for s in container.streams.video if is_attached(s)]
     numbers = [number_of(s, demuxer) for s in container.streams.video if not is_attached(s)]
     openers: list[Opener] = []
     for track in _tracks(file, demuxer, numbers):
-        opened = container if track.file is file else None
-        openers.append(partial(_video, track, demuxer, sampling, container=opened))
-        if opened is not None:
-            container = None
+        ours = opened if track.file is file else None
+        openers.append(partial(_video, track, demuxer, sampling, opened=ours))
+        if ours is not None:
+            opened = None
     openers += [partial(_attached, file, demuxer, index, sampling) for index in pictures]
-    if container is not None:
+    if opened is not None:
         container.close()
     return openers, demuxer == "mov" and boxes.several_codecs(file)
 
@@ -138,11 +145,11 @@ def _video(
     demuxer: str,
     sampling: Sampling,
     limits: Limits,
-    container: InputContainer | None,
+    opened: Opened | None,
 ) -> Reader:
     try:
         return VideoReader(
-            track.file, demuxer, sampling, limits, number=track.number, container=container
+            track.file, demuxer, sampling, limits, number=track.number, opened=opened
         )
     except Unseeable as unseeable:
         if track.sure and unseeable.reason is Reason.NO_VIDEO_STREAM:

@@ -36,6 +36,7 @@ from PIL import Image
 
 from hashmatch.media import complaints, pixels
 from hashmatch.media.container import (
+    Opened,
     Packets,
     end_of,
     file_duration,
@@ -99,10 +100,10 @@ class VideoReader:
         clock: Callable[[], float] = time.monotonic,
         *,
         number: int | None = None,
-        container: InputContainer | None = None,
+        opened: Opened | None = None,
     ) -> None:
         """number: of the stream, as `container.number_of` counts; None for the first that there is;
-        container: of the same file, open and not yet read, which is this reader's from now on.
+        opened: of the same file and not yet read, which is this reader's from now on.
         """
         # AVI has no presentation times; they are told by counting frames, so none may be left out.
         if demuxer == "avi":
@@ -115,7 +116,7 @@ class VideoReader:
         self._line = Timeline(limits.max_gap_seconds)
         self._turns = pixels.Turns()
         self._elsewhere = 0.0
-        self._before = complaints.heard()
+        self._before = complaints.heard() if opened is None else opened.heard
         self._number = number
         self._damaged = is_cut_off(file, demuxer)
         self._not_implemented = False
@@ -125,7 +126,7 @@ class VideoReader:
         self._passed_over = 0
         self.sampling: Sampling | None = sampling
         self.trouble: Reason | None = None
-        self._open(sampling, container)
+        self._open(sampling, None if opened is None else opened.container)
         self.codec = self._stream.codec.canonical_name
         self._decoder = self._stream.codec.name
         self.container = self._container.format.name
@@ -339,7 +340,9 @@ class VideoReader:
         if sampling is not Sampling.KEYFRAMES:
             if self._damaged or complained[self._decoder]:
                 line.distrust_gaps()
-            line.note_holes(self._declared_step())
+            # An index that lists all samples lacks none.
+            if not (self._demuxer == "mov" and self._stream.frames):
+                line.note_holes(self._declared_step())
         if complained[complaints.TOO_MANY_PIXELS] and self.trouble is None:
             self.trouble = Reason.TOO_MANY_PIXELS
         slack = max(self._limits.max_gap_seconds, _SHORTFALL * (self.duration or 0.0))

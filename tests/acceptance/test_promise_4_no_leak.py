@@ -247,6 +247,7 @@ def evidence(tmp_path_factory: pytest.TempPathFactory) -> Evidence:
         ("lists", "list"),
         ("lists", "show", "partner"),
         ("lists", "show", "videos"),
+        ("config", "show"),
     ):
         evidence.here(*reading)
         evidence.here(*reading, "--json")
@@ -282,6 +283,9 @@ def evidence(tmp_path_factory: pytest.TempPathFactory) -> Evidence:
     evidence.here("lists", "set", "partner", "--action", "review")
     evidence.here("lists", "rollback", "partner")
     evidence.here("lists", "deactivate", "partner")
+    evidence.here("lists", "remove", own, "--reason", f"it is {own}", code=30)
+    evidence.here("db", "upgrade")
+    evidence.here("audit", "verify-bundle", str(first), code=3)
     evidence.here("audit", "checkpoint")
     evidence.here("audit", "key")
     for options in ((), ("--json",)):

@@ -84,7 +84,7 @@ def test_show_lists_the_newest_leaves_oldest_first(run: Run) -> None:
     done = run("show", "--last", "2")
     assert done.exit_code == 0, done.stderr
     assert [line.split("\t")[0] for line in done.stdout.splitlines()] == ["1", "2"]
-    assert '"case": "case-abc"' in done.stdout
+    assert "case case-abc" in done.stdout
 
 
 def test_show_of_one_kind_as_json_is_what_was_recorded(run: Run) -> None:
@@ -111,11 +111,13 @@ def test_show_says_what_commitments_stand_for_as_long_as_it_is_kept(run: Run, ho
     assert leaf["body"] == {"by": who, "reason": why}
     assert leaf["opened"] == {who: 'al"ice', why: "our logo"}
     shown = run("show", "--last", "1").stdout
-    assert json.loads(shown.split("\t")[3]) == {"by": 'al"ice', "reason": "our logo"}
+    assert 'al"ice' in shown
+    assert "our logo" in shown
     with db.write() as session:
         forget(session, subject="case-abc")
     shown = run("show", "--last", "1").stdout
-    assert json.loads(shown.split("\t")[3]) == {"by": 'al"ice', "reason": why}
+    assert 'al"ice' in shown
+    assert "our logo" not in shown
     db.close()
 
 
