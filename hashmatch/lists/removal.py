@@ -19,7 +19,7 @@ from sqlalchemy.orm import Session
 
 from hashmatch.audit.commitments import commit, commit_person
 from hashmatch.audit.log import append
-from hashmatch.audit.typed import problem_with
+from hashmatch.audit.typed import problem_with, said_back
 from hashmatch.db.schema import EntryHashRow, EntryRow, ListRow, ListVersionRow
 from hashmatch.db.session import Database
 from hashmatch.errors import ListError
@@ -77,7 +77,7 @@ def remove(
     reason = reason.strip()
     problem = problem_with(reason)
     if problem is not None:
-        raise ReasonRefused(name=name, problem=problem)
+        raise ReasonRefused(name=said_back(name), problem=problem)
     with db.run_lock(), db.write() as session:
         row = get_list(session, name, lock=True)
         chosen = _chosen(session, name, version)
