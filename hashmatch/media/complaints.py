@@ -14,6 +14,7 @@ FFmpeg's log belongs to the whole process: the child that reads one clip at a ti
 from __future__ import annotations
 
 import logging
+import re
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,6 +24,9 @@ import av.logging
 TOO_MANY_PIXELS = "pixels"
 _TOO_MANY_PIXELS_SAID = "exceeds specified max pixel count"
 
+# What does not touch the picture.
+_OF_METADATA = re.compile(r"exif|icc|xmp|text|gamma|chroma|unknown", re.IGNORECASE)
+
 
 class _Listener(logging.Handler):
     def __init__(self) -> None:
@@ -30,6 +34,8 @@ class _Listener(logging.Handler):
         self.heard: Counter[str] = Counter()
 
     def emit(self, record: logging.LogRecord) -> None:
+        if record.levelno < logging.ERROR and _OF_METADATA.search(record.getMessage()):
+            return
         self.heard.update(record.name.removeprefix("libav.").split(","))
         if _TOO_MANY_PIXELS_SAID in record.getMessage():
             self.heard[TOO_MANY_PIXELS] += 1
