@@ -25,7 +25,7 @@ TOO_MANY_PIXELS = "pixels"
 _TOO_MANY_PIXELS_SAID = "exceeds specified max pixel count"
 
 # What does not touch the picture.
-_OF_METADATA = re.compile(r"exif|icc|xmp|text|gamma|chroma|unknown", re.IGNORECASE)
+_OF_METADATA = re.compile(r"\b(exif|icc|iccp|xmp)\b", re.IGNORECASE)
 
 
 class _Listener(logging.Handler):
@@ -64,6 +64,11 @@ def warnings() -> Iterator[None]:
         yield
     finally:
         av.logging.set_level(av.logging.ERROR)
+
+
+def count(component: str) -> int:
+    """Errors of one component so far; for use at every packet."""
+    return _listener.heard[component]
 
 
 def heard() -> Counter[str]:

@@ -304,7 +304,7 @@ class VideoReader:
 
     def _note_complaints(self) -> None:
         """What a decoder patches up is the ground of all that follows, up to the next keyframe."""
-        complained = complaints.heard()[self._decoder]
+        complained = complaints.count(self._decoder)
         if complained > self._complained:
             self._complained, self._intact = complained, False
 
