@@ -116,6 +116,8 @@ def s3_server() -> Iterator[S3Server]:
 
 
 @pytest.fixture
-def s3(s3_server: S3Server) -> Bucket:
+def s3(s3_server: S3Server) -> Iterator[Bucket]:
     """A new bucket on a real S3 server on the loopback interface."""
-    return s3_server.bucket()
+    bucket = s3_server.bucket()
+    yield bucket
+    s3_server.forget(bucket)

@@ -10,6 +10,8 @@ from typing import Any, NamedTuple
 
 import boto3
 from botocore.config import Config
+from moto.core import DEFAULT_ACCOUNT_ID
+from moto.s3.models import s3_backends
 from moto.server import ThreadedMotoServer
 
 from hashmatch.config import Storage
@@ -106,6 +108,10 @@ class S3Server:
         name = f"clips-{secrets.token_hex(6)}"
         self._client.create_bucket(Bucket=name, ObjectLockEnabledForBucket=lock)
         return Bucket(name, self.endpoint, self._client)
+
+    def forget(self, bucket: Bucket) -> None:
+        """Free the memory that its objects take, unfinished uploads among them."""
+        s3_backends[DEFAULT_ACCOUNT_ID]["aws"].buckets.pop(bucket.name, None)
 
     def stop(self) -> None:
         self._server.stop()

@@ -72,6 +72,11 @@ class App:
         db.check_revision()
         return db
 
+    def close(self) -> None:
+        """Let go of the database, if it was reached."""
+        if "db" in vars(self):
+            self.db.close()
+
     @cached_property
     def names(self) -> KeyedNames:
         from hashmatch.audit.keys import load_id_key

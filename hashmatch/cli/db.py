@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+
 import click
 
 from hashmatch.cli.app import App, pass_app, say
@@ -25,8 +27,8 @@ def upgrade_command(app: App) -> None:
     """
     from hashmatch.db.session import Database
 
-    db = Database.connect(app.settings.database.url, app.settings.home)
-    before, now = db.upgrade()
+    with closing(Database.connect(app.settings.database.url, app.settings.home)) as db:
+        before, now = db.upgrade()
     if before == now:
         say(f"{db.url} has revision {now}, which this version needs; nothing to do.")
     else:

@@ -69,6 +69,7 @@ def cli(ctx: click.Context, config: Path | None) -> None:
     Start with `hashmatch init`.
     """
     ctx.obj = App(config)
+    ctx.call_on_close(ctx.obj.close)
     logs.set_up("plain", louder=louder())
 
 

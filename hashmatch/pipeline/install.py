@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -73,7 +74,8 @@ def install(folder: Path, given: Given) -> tuple[Settings, list[Path]]:
                 made.append(settings.path(relative))
     made += create_keys(settings.path(settings.audit.key), settings.path(settings.audit.id_key))
     compiledcode.keep_in(settings.path(settings.run.state) / "kernels")
-    Database.connect(settings.database.url, settings.home).upgrade()
+    with closing(Database.connect(settings.database.url, settings.home)) as db:
+        db.upgrade()
     for kernels in (pdq, borders, listset, sieve):
         kernels.warm()  # compiled now and kept on disk, not in the first night's run
     return settings, made
@@ -84,12 +86,9 @@ def mark_vault(settings: Settings, *, by: str, accept_lost: bool) -> bool:
 
     Raises VaultAway where something is missing of what was in it, VaultFailed.
     """
-    db = Database.connect(settings.database.url, settings.home)
-    try:
+    with closing(Database.connect(settings.database.url, settings.home)) as db:
         store = open_store(settings.vault, settings.home)
         return marker.place(db, store, now(), by=by, accept_lost=accept_lost)
-    finally:
-        db.close()
 
 
 def _refuse_places(given: Given, home: Path) -> None:
