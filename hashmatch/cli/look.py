@@ -19,22 +19,34 @@ file_type = click.Path(exists=True, dir_okay=False, readable=True, path_type=Pat
 
 @click.command("check")
 @click.argument("files", nargs=-1, required=True, type=file_type, metavar="FILE...")
+@click.option(
+    "--list",
+    "lists",
+    multiple=True,
+    type=file_type,
+    metavar="FILE",
+    help="Compare with this list instead of the active ones, as a partner delivers it.",
+)
 @json_option
 @pass_app
-def check_command(app: App, files: tuple[Path, ...], as_json: bool) -> None:
+def check_command(
+    app: App, files: tuple[Path, ...], lists: tuple[Path, ...], as_json: bool
+) -> None:
     """Look at files once and compare them with the active lists.
 
-    Nothing is recorded, moved or sealed. Exit code 10 if a file could not be seen in full.
+    Nothing is recorded, moved or sealed. With --list it needs no installation: outside one the
+    settings are the defaults. Exit code 10 if a file could not be seen in full.
 
     \b
     Example:
       hashmatch check clip.mp4 --json
+      hashmatch check clip.mp4 --list ours.csv
     """
     from hashmatch.errors import RunIncomplete
     from hashmatch.model import Outcome
-    from hashmatch.pipeline.look import check
+    from hashmatch.pipeline.look import check, check_with
 
-    with check(app.settings, app.db) as looks:
+    with check_with(_settings(app), lists) if lists else check(app.settings, app.db) as looks:
         found = [(path, looks.verdict(path)) for path in files]
         versions = looks.versions
     if as_json:

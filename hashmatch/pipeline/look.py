@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import re
+import secrets
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from hashmatch.audit.names import KeyedNames
 from hashmatch.config import Settings
+from hashmatch.custody.people import account
 from hashmatch.db.session import Database
+from hashmatch.lists.activation import activate
+from hashmatch.lists.formats.rows import hashlike
+from hashmatch.lists.imports import Delivery, import_list
+from hashmatch.lists.trust import TrialResult
 from hashmatch.model import Algorithm, Fingerprint, Sampling, Verdict
 from hashmatch.pipeline.fingerprint import Fingerprinter
 from hashmatch.pipeline.job import now
@@ -42,6 +50,43 @@ def check(settings: Settings, db: Database) -> Iterator[Check]:
         yield Check(scanner, compiled.versions, settings.clips.max_bytes)
     finally:
         scanner.close()
+
+
+@contextmanager
+def check_with(settings: Settings, lists: Sequence[Path]) -> Iterator[Check]:
+    """Compare files with lists that are given as files, each read as `import_list` reads it.
+
+    They are a throw-away installation's, which is gone afterwards; a list is called as its file is.
+    Raises ListError.
+    """
+    with tempfile.TemporaryDirectory(prefix="hashmatch-") as folder:
+        apart = settings.run.model_copy(update={"state": folder})
+        settings = settings.model_copy(update={"run": apart})
+        with closing(Database.connect("sqlite:///lists.db", Path(folder))) as db:
+            db.upgrade()
+            names, by = KeyedNames(secrets.token_bytes(32)), account()
+            for name, path in _named(lists):
+                limit = settings.lists.max_rejected
+                delivery = Delivery([path])
+                done = import_list(db, names, name, delivery, by=by, at=now(), max_rejected=limit)
+                activate(db, name, done.version, by=by, at=now(), trial=_untried, max_shrink=1)
+            with check(settings, db) as looks:
+                yield looks
+
+
+def _named(lists: Sequence[Path]) -> Iterator[tuple[str, Path]]:
+    taken: set[str] = set()
+    for number, path in enumerate(lists, 1):
+        name = re.sub(r"[^a-z0-9]+", "-", path.stem.lower())[:40].strip("-")
+        if not name or hashlike(name) or name in taken:
+            name = f"list-{number}"
+        taken.add(name)
+        yield name, path
+
+
+def _untried(*_: object) -> TrialResult:
+    """There is nothing to try it on."""
+    return TrialResult(0, 0)
 
 
 def fingerprint_of(settings: Settings, path: Path, *, every: bool) -> Fingerprint:

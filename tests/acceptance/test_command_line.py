@@ -207,6 +207,32 @@ def test_hash_needs_no_installation(hashmatch, tmp_path):
     elsewhere.here("--config", "mistyped.toml", "hash", str(file), code=14)
 
 
+def test_check_with_a_list_of_ones_own_needs_no_installation(hashmatch, tmp_path):
+    listed, other = hashmatch.home / "own.mp4", hashmatch.home / "other.mp4"
+    write_clip(listed, seed=7, seconds=0.5, width=192, height=144)
+    write_clip(other, seed=8, seconds=0.5, width=192, height=144)
+    ours, digests = hashmatch.home / "Ours 2026.txt", hashmatch.home / "ours-2026.csv"
+    ours.write_text("".join(vpdq_lines(listed)))
+    digests.write_text(f"algorithm,hash\nmd5,{hashlib.md5(other.read_bytes()).hexdigest()}\n")
+    elsewhere = copy(hashmatch)
+    elsewhere.home = tmp_path
+    given = ("--list", str(ours), "--list", str(digests), str(listed), str(other))
+    found = json.loads(elsewhere.here("check", "--json", *given).stdout)
+    assert [one["outcome"] for one in found] == ["matched", "matched"]
+    assert [{match["list"] for match in one["matches"]} for one in found] == [
+        {"ours-2026"},
+        {"list-2"},
+    ]
+    # In an installation, in place of its lists, which are as they were.
+    before = hashmatch.here("lists", "list", "--json").stdout
+    (alone,) = json.loads(hashmatch.here("check", "--json", *given[2:4], str(listed)).stdout)
+    assert (alone["outcome"], alone["lists"]) == ("clean", {"ours-2026": 1})
+    assert hashmatch.here("lists", "list", "--json").stdout == before
+    digests.write_text("no list\n")
+    assert "format cannot be told" in elsewhere.here("check", *given, code=30).stderr
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_with_json_stdout_has_one_document_and_nothing_else(hashmatch, scanned):
     """Of every command that has --json and was not asked above."""
     case = hashmatch.json("quarantine", "list")[0]["case"]
