@@ -95,9 +95,11 @@ def _mark(settings: Settings, accept_lost: bool) -> None:
 @json_option
 @pass_app
 def doctor_command(app: App, as_json: bool) -> None:
-    """Check settings, keys, database, storage, vault, custody, lists, decoder, hashing, canary.
+    """Check settings, keys, database, storage, vault, anchors, lists, decoder, hashing, canary.
 
-    Changes nothing. The exit code is that of the first thing that is wrong.
+    Writes a small object into the vault and the anchors, reads it back and removes it; where a lock
+    keeps it, at most one a day. Otherwise nothing is changed. The exit code is that of the first thing
+    that is wrong.
 
     \b
     Example:

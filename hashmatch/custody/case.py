@@ -106,7 +106,8 @@ class Custody:
             except (StorageError, SealingFailed, PlatformWaits) as error:
                 self._note(case, error)
                 stuck = self._load(case_id)
-                return Progress(stuck.id, stuck.state, stuck.problem)
+                failed = isinstance(error, StorageError)
+                return Progress(stuck.id, stuck.state, stuck.problem, failed)
 
     def _seal(self, case: Case, *, last: bool) -> None:
         marker.refuse_another(self.db, self.vault.store, besides=case.id)

@@ -67,6 +67,9 @@ class Command:
                 _kill_all(process)
         return _reply(code, bounded(said.text()))
 
+    def check(self) -> str:
+        return f"told by {self._arguments[0]}, which can be started"
+
 
 def open_command(withdraw: Withdraw, home: Path) -> Command:
     """The program that the settings name; a path in them starts from home. Raises ConfigError."""

@@ -62,12 +62,12 @@ def _tell(custody: Custody, message: str, _: Case) -> None:
 
 
 def _progress(custody: Custody, case_id: str, act: Callable[[Case], None]) -> Progress:
-    problem = None
+    problem, failed = None, False
     try:
         act(_load(custody, case_id))
     except (StorageError, CustodyError, ClockWrong, ConfigError) as error:
-        problem = in_words(error)
-    return Progress(case_id, _load(custody, case_id).state, problem)
+        problem, failed = in_words(error), isinstance(error, StorageError)
+    return Progress(case_id, _load(custody, case_id).state, problem, failed)
 
 
 def _load(custody: Custody, case_id: str) -> Case:

@@ -77,6 +77,10 @@ class Platform:
         self._down_until = -REST
         self._down: str | None = None
 
+    def check(self) -> str:
+        """Whether it could be told; nothing is. Raises PlatformUnreachable."""
+        return self.channel.check()
+
     def deliver(self, message: str) -> Answer:
         """Say it until it is done, refused, or waited for long enough. See Answer.
 

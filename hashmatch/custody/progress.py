@@ -14,12 +14,14 @@ from hashmatch.errors import CustodyError, HashmatchError, StorageError
 class Progress(NamedTuple):
     """Where a case is now, and what keeps it there (or, of a `lost` one, why there is no copy).
 
-    A problem is for the caller to raise the alarm about. It names no clip.
+    A problem is for the caller to raise the alarm about. It names no clip. storage_failed: clip storage
+    or the vault is what it is about.
     """
 
     case: str
     state: State
     problem: str | None
+    storage_failed: bool = False
 
 
 class PlatformWaits(CustodyError):

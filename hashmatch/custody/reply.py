@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple, Protocol
 
+from hashmatch.errors import CustodyError
+
 MOST_DETAIL = 200
 
 # What may be a digest or a secret: what the platform says is shown to people.
@@ -52,6 +54,15 @@ class Reply:
     poll: str | None = None
 
 
+class PlatformUnreachable(CustodyError):
+    """The platform cannot be told: {problem}
+
+    Until it can, originals stay where they are, and runs end with exit code 10. Check [withdraw].
+    """
+
+    exit_code = 10
+
+
 class Message(NamedTuple):
     """What is to be said. poll: where the platform wants to be asked, after it accepted this."""
 
@@ -70,6 +81,13 @@ class Channel(Protocol):
         """Tell it once, or ask once how far it is. Never raises for what the other side does."""
         ...
 
+    def check(self) -> str:
+        """Whether it could be told, without telling it anything: what was found, in words.
+
+        Raises PlatformUnreachable.
+        """
+        ...
+
 
 class Nothing:
     """The platform is not told."""
@@ -78,6 +96,9 @@ class Nothing:
 
     def ask(self, message: Message) -> Reply:
         return Reply(Status.NOBODY_TOLD)
+
+    def check(self) -> str:
+        return "nobody is told before an original goes"
 
 
 def bounded(said: str) -> str:

@@ -11,6 +11,7 @@ named in the environment are not used. No text made here has the address's path 
 from __future__ import annotations
 
 import json
+import socket
 import ssl
 import time
 from collections.abc import Mapping
@@ -32,7 +33,7 @@ from urllib3.exceptions import (
 )
 
 from hashmatch.config import Withdraw
-from hashmatch.custody.reply import Message, Reply, Status, bounded
+from hashmatch.custody.reply import Message, PlatformUnreachable, Reply, Status, bounded
 from hashmatch.custody.standard_webhooks import parse_secrets, signed
 from hashmatch.errors import ConfigError
 
@@ -88,6 +89,18 @@ class Webhook:
             return Reply(Status.NO_ANSWER, problem=self._trouble(error), poll=poll)
         except _Unusable as error:
             return Reply(Status.NO_ANSWER, answered.code, problem=str(error), poll=poll)
+
+    def check(self) -> str:
+        """Connects, over TLS where the address has it, and sends no request."""
+        scheme, host, port = self._origin
+        try:
+            with socket.create_connection((host, port), self._timeout) as connection:
+                if scheme == "https":
+                    context = ssl.create_default_context()
+                    context.wrap_socket(connection, server_hostname=host).close()
+        except OSError as error:
+            raise PlatformUnreachable(problem=self._trouble(error)) from error
+        return f"told by webhook; {host}, port {port}, takes connections"
 
     def _exchange(self, method: str, url: str, message: str, body: bytes) -> _Answered:
         headers = {
@@ -179,12 +192,13 @@ class Webhook:
         scheme, host, port = self._origin
         there = f"the platform ({scheme}://{host}:{port})"
         if isinstance(error, SSLError | ssl.SSLError):
-            why = getattr(error.args[0], "verify_message", "") if error.args else ""
+            inner = error.args[0] if error.args else None
+            why = getattr(error, "verify_message", "") or getattr(inner, "verify_message", "")
             return f"{there} cannot be trusted: {why or 'TLS failed'}"
-        if isinstance(error, NameResolutionError):
+        if isinstance(error, NameResolutionError | socket.gaierror):
             return f"{there} cannot be reached: there is no such host"
         # First: it is also a kind of ConnectTimeoutError.
-        if isinstance(error, NewConnectionError):
+        if isinstance(error, NewConnectionError | ConnectionRefusedError):
             return f"{there} cannot be reached"
         if isinstance(error, ConnectTimeoutError | ReadTimeoutError | TimeoutError):
             return f"{there} does not answer within {self._timeout:g} seconds"

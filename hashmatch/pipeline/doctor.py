@@ -1,4 +1,11 @@
-"""The doctor: whether an installation works, part by part, up to a canary that goes the whole way."""
+"""The doctor: whether an installation works, part by part, up to a canary that goes the whole way.
+
+    for finding in examine(lambda: load(path)):
+        print(finding.what, finding.ok, finding.says)
+
+What a run writes to is written to: a small object goes into the vault and the anchors, is read back and
+removed, where no lock keeps it.
+"""
 
 from __future__ import annotations
 
@@ -9,18 +16,21 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from hashmatch.audit import anchor_check
 from hashmatch.audit.keys import load_id_key, load_signer, load_verifier
 from hashmatch.audit.signing import Signer
 from hashmatch.clips.discover import Discovery
 from hashmatch.clips.opening import open_store
+from hashmatch.clips.s3_lock import lock_of
+from hashmatch.clips.store_check import check_store
 from hashmatch.config import Settings
 from hashmatch.custody import marker
 from hashmatch.custody.platform import open_platform
 from hashmatch.custody.requests import Terms
-from hashmatch.custody.vault import open_vault
+from hashmatch.custody.vault import failed, open_vault
 from hashmatch.db.listings import expected, missing_last
 from hashmatch.db.session import Database
-from hashmatch.errors import CanaryFailed, HashmatchError
+from hashmatch.errors import CanaryFailed, HashmatchError, StorageError
 from hashmatch.hashing import selftest
 from hashmatch.pipeline import canary, crosscheck
 from hashmatch.pipeline.collapse import ListingCollapsed, least
@@ -28,6 +38,7 @@ from hashmatch.pipeline.fingerprint import Fingerprinter
 from hashmatch.pipeline.job import now
 from hashmatch.pipeline.listsets import compile_lists
 from hashmatch.pipeline.worker import open_scanner
+from hashmatch.report import metrics
 
 # Clips that the doctor lists at most: ten requests to S3.
 MOST_LISTED = 10_000
@@ -50,21 +61,11 @@ class Finding:
 def examine(load_settings: Callable[[], Settings]) -> Iterator[Finding]:
     """Each part in the order that a run needs them; stops where nothing further can be looked at."""
     found = _Patient()
-    yield found.look("settings", lambda: found.settings_from(load_settings))
-    if found.settings is None:
-        return
-    yield found.look("keys", found.keys)
-    yield found.look("database", found.database)
-    yield found.look("clip storage", found.clips)
-    yield found.look("vault", found.vault)
-    yield found.look("hashing", found.hashing)
-    yield found.look("decoding", found.decoding)
-    yield found.look("sandbox", found.sandbox)
-    if found.db is not None:
-        yield found.look("custody", found.custody)
-        yield found.look("audit log", found.audit_log)
-        yield found.look("lists", found.lists)
-        yield found.look("canary", found.canary)
+    try:
+        yield from found.examined(load_settings)
+    finally:
+        if found.db is not None:
+            found.db.close()
 
 
 class _Patient:
@@ -72,6 +73,27 @@ class _Patient:
 
     settings: Settings | None = None
     db: Database | None = None
+
+    def examined(self, load_settings: Callable[[], Settings]) -> Iterator[Finding]:
+        yield self.look("settings", lambda: self.settings_from(load_settings))
+        if self.settings is None:
+            return
+        yield self.look("keys", self.keys)
+        yield self.look("database", self.database)
+        yield self.look("clip storage", self.clips)
+        yield self.look("vault", self.vault)
+        yield from self.anchors()
+        if self.settings.report.metrics is not None:
+            yield self.look("metrics", self.metrics)
+        yield self.look("hashing", self.hashing)
+        yield self.look("decoding", self.decoding)
+        yield self.look("sandbox", self.sandbox)
+        if self.db is not None:
+            yield self.look("custody", self.custody)
+            yield self.look("platform", self.platform)
+            yield self.look("audit log", self.audit_log)
+            yield self.look("lists", self.lists)
+            yield self.look("canary", self.canary)
 
     def look(self, what: str, part: Callable[[], str]) -> Finding:
         try:
@@ -119,22 +141,40 @@ class _Patient:
     def vault(self) -> str:
         vault = open_vault(self._settings)
         count = len(set(self._settings.vault.recipients))
-        says = f"outside clip storage, sealed for {count} recipients"
-        if self.db is None:
-            return says
-        marked = marker.refuse_another(self.db, vault.store) is not None
-        return f"{says}; " + ("it has its marker" if marked else "the next run marks it")
+        says = [f"outside clip storage, sealed for {count} recipients"]
+        if self.db is not None:
+            marked = marker.refuse_another(self.db, vault.store) is not None
+            says.append("it has its marker" if marked else "the next run marks it")
+        try:
+            left = check_store(vault.store, lock_of(self._settings.vault), now())
+        except StorageError as error:
+            raise failed(error) from error
+        says.append("takes and gives back")
+        return "; ".join(says if left is None else [*says, left])
+
+    def anchors(self) -> Iterator[Finding]:
+        checks = list(anchor_check.checks(self._settings))
+        if not checks:
+            yield Finding("anchors", True, "none: nobody else keeps the log's checkpoints")
+        for kind, ask in checks:
+            yield self.look(f"anchor: {kind}", ask)
+
+    def metrics(self) -> str:
+        assert self._settings.report.metrics is not None
+        path = self._settings.path(self._settings.report.metrics)
+        metrics.check(path)
+        return f"{path} can be written"
+
+    def platform(self) -> str:
+        assert self.db is not None
+        return open_platform(self.db, self._settings).check()
 
     def custody(self) -> str:
-        assert self.db is not None
-        open_platform(self.db, self._settings)
         Terms.of(self._settings)
-        how = self._settings.withdraw.how
         rules = ", ".join(self._settings.custody.jurisdictions)
         custodians = len(set(self._settings.people.custodians))
         return "; ".join(
             (
-                "nobody is told before an original goes" if how == "nothing" else f"told by {how}",
                 f"retention of {rules}" if rules else "no jurisdiction: nothing can be destroyed",
                 f"{custodians} custodians"
                 + ("" if custodians >= 2 else ": nothing can be released or destroyed"),

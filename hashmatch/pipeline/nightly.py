@@ -64,7 +64,7 @@ def _write_metrics(
             path, kind=kind, summary=summary, exit_code=code, list_imported=imported, now=now()
         )
     except OSError as error:
-        problem = f"report.metrics: {path} cannot be written: {error.strerror}"
+        problem = metrics.MetricsUnwritable(path=path, problem=error.strerror).message
         logger.error("%s", problem)
         return problem
     return None

@@ -35,6 +35,7 @@ from hashmatch.matching.listset import ListSet
 from hashmatch.matching.policy import Breaker
 from hashmatch.model import Fingerprint, Json, Orientations, Outcome, Reason, Verdict
 from hashmatch.pipeline import canary
+from hashmatch.pipeline.alarms import Alarms
 from hashmatch.pipeline.job import Job, now
 from hashmatch.pipeline.judging import judge
 from hashmatch.pipeline.record import Recorder
@@ -96,7 +97,7 @@ class Retro:
     planned: int
     stop: Stop
     watch: Callable[[Progress], None]
-    alarms: list[str]
+    alarms: Alarms
     done: int = 0
     quarantined: int = 0
     hashes: int = 0
@@ -153,7 +154,8 @@ class Retro:
             except FingerprintDamaged as error:
                 problem, incomplete = error.message, True
         if problem is not None:
-            self._alarm(f"{self.job.names.clip(clip.key)}: {problem}")
+            text = f"{self.job.names.clip(clip.key)}: {problem}"
+            self.alarms.add(text, run=self.run_id)
         if stored is not None:
             reviewed = Reviewed(self.job.settings)
             verdict = judge(stored, lists, self.job.settings)
@@ -203,8 +205,7 @@ class Retro:
         for case in cases:
             progress = self.job.custody.advance(case)
             self.quarantined += progress.problem is None
-            if progress.problem is not None:
-                self._alarm(f"{case}: {progress.problem}")
+            self.alarms.stuck(progress, run=self.run_id)
 
     def _decided(self, session: Session, found: _Found) -> Verdict:
         clip, held = found.clip, self._held(found.verdict)
@@ -213,7 +214,8 @@ class Retro:
     def _held(self, verdict: Verdict) -> Verdict:
         held, tripped = self.breaker.apply(verdict)
         for entry in tripped:
-            self._alarm(f"circuit breaker: {entry} matches too many clips; the rest goes to review")
+            text = f"circuit breaker: {entry} matches too many clips; the rest goes to review"
+            self.alarms.add(text, run=self.run_id)
         return held
 
     def _account(
@@ -267,10 +269,6 @@ class Retro:
         why = f" ({verdict.reason.text})" if verdict.reason else ""
         about = {"run": self.run_id, "clip": name, "outcome": verdict.outcome}
         logger.info("%s: %s%s", name, verdict.outcome, why, extra=about)
-
-    def _alarm(self, text: str) -> None:
-        self.alarms.append(text)
-        logger.error("%s", text, extra={"run": self.run_id})
 
 
 def not_fully_compared(verdict: Verdict) -> Verdict:

@@ -14,7 +14,7 @@ import logging
 import os
 import secrets
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
@@ -38,6 +38,7 @@ from hashmatch.matching.listset import ListSet
 from hashmatch.matching.policy import Breaker
 from hashmatch.model import Json, Outcome, Reason
 from hashmatch.pipeline import canary, settings_record, shards
+from hashmatch.pipeline.alarms import Alarms
 from hashmatch.pipeline.collapse import ListingCollapsed, least
 from hashmatch.pipeline.engine import Engine
 from hashmatch.pipeline.job import Job, now
@@ -66,15 +67,15 @@ def run(
         with job.db.write() as session:
             settings_record.record(session, job.settings, job.names, job.signer, now())
         _close_interrupted(job)
-        away = list(_find_vault(job))
-        alarms = [*away, *_resume_custody(job), *_settle_reviews(job)]
+        alarms = Alarms()
+        vault_away = _vault_is_away(job, alarms)
+        for progress in job.custody.resume():
+            alarms.stuck(progress)
+        _settle_reviews(job, alarms)
         compiled = compile_lists(job.db, job.settings, now())
-        for alarm in compiled.alarms:
-            logger.error("%s", alarm)
-        alarms += compiled.alarms
-        state = ListState.of(compiled, job.settings)
-        begun = _Run(job, selection, state, stop, alarms)
-        begun.vault_away = bool(away)
+        alarms.add(*compiled.alarms)
+        begun = _Run(job, selection, ListState.of(compiled, job.settings), stop, alarms)
+        begun.vault_away = vault_away
         return begun.execute(watch)
 
 
@@ -87,7 +88,7 @@ class _Done(NamedTuple):
 
 class _Run:
     def __init__(
-        self, job: Job, selection: Selection, state: ListState, stop: Stop, alarms: list[str]
+        self, job: Job, selection: Selection, state: ListState, stop: Stop, alarms: Alarms
     ) -> None:
         self.job, self.selection, self.state = job, selection, state
         self.compiled = state.compiled
@@ -214,8 +215,8 @@ class _Run:
         if listing.problems:
             # Not their texts: those may name folders and clips.
             what = f"{len(listing.problems)} alarms about the listing or the feed"
-            logger.error("%s: hashmatch runs show %s", what, self.id, extra={"run": self.id})
-        self.alarms += listing.problems
+            logged = f"{what}: hashmatch runs show {self.id}"
+            self.alarms.add(*listing.problems, logged=logged, run=self.id)
         return plan
 
     def _hold_to(self, expected: int, listed: int) -> None:
@@ -223,9 +224,9 @@ class _Run:
             return
         self.missing = expected - listed
         error = ListingCollapsed(url=self.job.clips.url, listed=listed, expected=expected)
-        self.alarms.append(f"{error.message} {error.remedy}")
         about = {"run": self.id, "listed": listed, "expected": expected}
-        logger.error("%s clips listed, %s expected", listed, expected, extra=about)
+        logged = f"{listed} clips listed, {expected} expected"
+        self.alarms.add(f"{error.message} {error.remedy}", logged=logged, **about)
 
     def _plan_stored(self) -> Plan:
         """Take the clips to which something in the lists is new; to the others nothing happens."""
@@ -327,7 +328,8 @@ class _Run:
                 behind=ledger.behind(session, self.state.id),
                 seen_by_rendition=ledger.seen_by_rendition(session, self.id),
                 unscannable=unscannable,
-                alarms=tuple(self.alarms),
+                storage_failed=self.alarms.storage_failed,
+                alarms=self.alarms.texts(),
             )
             if not summary.adds_up or left < 0 or (left and not self.stop):
                 raise RunBroken(run=self.id, listed=plan.listed, left=left)
@@ -341,8 +343,7 @@ class _Run:
 
     def _alarm_spool(self, clips: int) -> None:
         text = f"the disk of run.state is full: {clips} clips were not looked at; free some space"
-        logger.error("%s", text, extra={"run": self.id})
-        self.alarms.append(text)
+        self.alarms.add(text, run=self.id)
 
     def _attest(self, summary: RunSummary) -> RunSummary:
         """Sign what was counted and hand it to the anchors. What the run did stands in any case.
@@ -453,33 +454,24 @@ def _close_interrupted(job: Job) -> None:
             logger.warning("run %s was interrupted; %s", row.id, again)
 
 
-def _find_vault(job: Job) -> Iterator[str]:
-    """Look whether the vault is the one that was used before; yields why it is not.
+def _vault_is_away(job: Job, alarms: Alarms) -> bool:
+    """Whether the vault is not the one that was used before, or cannot be reached.
 
     Clips are looked at all the same: what matches waits in clip storage.
     """
     try:
         marker.place(job.db, job.custody.vault.store, now())
     except VaultFailed as error:
-        logger.error("%s", error.message)
-        yield error.message
+        alarms.add(error.message)
+        return True
+    return False
 
 
-def _resume_custody(job: Job) -> Iterator[str]:
-    """Carry on every case that is unfinished; yields what still stands in the way."""
-    for progress in job.custody.resume():
-        if progress.problem is not None:
-            logger.error("%s: %s", progress.case, progress.problem)
-            yield f"{progress.case}: {progress.problem}"
-
-
-def _settle_reviews(job: Job) -> Iterator[str]:
-    """Bring reviews and entries up to the settings; yields which entries do not act by themselves."""
+def _settle_reviews(job: Job, alarms: Alarms) -> None:
+    """Bring reviews and entries up to the settings; an entry that does not act by itself is an alarm."""
     with job.db.write() as session:
         reviews.open_missing(session, job.names, now())
         standing.settle(session, job.settings.review, now())
         demoted = sorted(standing.demoted(session))
     for entry in demoted:
-        alarm = f"{entry}: its matches were rejected too often; they only go to review"
-        logger.error("%s", alarm)
-        yield alarm
+        alarms.add(f"{entry}: its matches were rejected too often; they only go to review")

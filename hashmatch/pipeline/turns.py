@@ -18,6 +18,7 @@ from hashmatch.model import (
     Reason,
     Verdict,
 )
+from hashmatch.pipeline.alarms import Alarms
 from hashmatch.pipeline.engine import Done, Engine, Lost
 from hashmatch.pipeline.job import Job, now
 from hashmatch.pipeline.record import Recorder
@@ -52,7 +53,7 @@ class Turns:
     planned: int
     stop: Stop
     watch: Callable[[Progress], None]
-    alarms: list[str]
+    alarms: Alarms
     done: int = 0
     quarantined: int = 0
     bytes_read: int = 0
@@ -108,7 +109,8 @@ class Turns:
             self._recorded(task, look.verdict, case)
             if any(cases) and look.fingerprint is None:
                 clip = self.job.names.clip(task.clip.key)
-                self._alarm(f"{clip}: its renditions matched, and it could not be read to be taken")
+                text = f"{clip}: its renditions matched, and it could not be read to be taken"
+                self.alarms.add(text, run=self.run_id)
 
     def _braked(self, scanned: tuple[Scanned, ...]) -> tuple[Scanned, ...]:
         """The breaker counts renditions that matched the same as the one clip that they are."""
@@ -127,7 +129,8 @@ class Turns:
 
     def _raise_breaker(self, tripped: tuple[str, ...]) -> None:
         for entry in tripped:
-            self._alarm(f"circuit breaker: {entry} matches too many clips; the rest goes to review")
+            text = f"circuit breaker: {entry} matches too many clips; the rest goes to review"
+            self.alarms.add(text, run=self.run_id)
 
     def _recorded(self, task: Task, verdict: Verdict, case: str | None) -> None:
         self.done += 1
@@ -135,8 +138,7 @@ class Turns:
         if case is not None:
             progress = self.job.custody.advance(case)
             self.quarantined += progress.problem is None
-            if progress.problem is not None:
-                self._alarm(f"{case}: {progress.problem}")
+            self.alarms.stuck(progress, run=self.run_id)
         self.watch(Progress(self.done, self.planned))
 
     def _lost(self, turn: Turn) -> None:
@@ -159,7 +161,3 @@ class Turns:
         why = f" ({'; '.join(told)})" if told else ""
         about = {"run": self.run_id, "clip": clip, "outcome": verdict.outcome}
         logger.info("%s: %s%s", clip, verdict.outcome, why, extra=about)
-
-    def _alarm(self, text: str) -> None:
-        self.alarms.append(text)
-        logger.error("%s", text, extra={"run": self.run_id})

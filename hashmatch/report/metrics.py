@@ -6,15 +6,19 @@ on is in docs/operations.md.
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 
 from prometheus_client import CollectorRegistry, Gauge, write_to_textfile
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
+from hashmatch.errors import StorageError
 from hashmatch.report.summary import RunSummary
 
 _LAST_SUCCESS = "hashmatch_last_success_timestamp_seconds"
@@ -95,6 +99,28 @@ def write(
         of_run("hashmatch_alarms", "Alarms of the last run.", len(summary.alarms))
     path.parent.mkdir(parents=True, exist_ok=True)
     write_to_textfile(str(path), registry)
+
+
+class MetricsUnwritable(StorageError):
+    """report.metrics: {path} cannot be written: {problem}
+
+    Give the account that scans the right to write in that folder, or correct report.metrics.
+    """
+
+
+def check(path: Path) -> None:
+    """Whether `write` could write there; what is there stays as it is. Raises MetricsUnwritable."""
+    try:
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        _before(path)
+        # As `write_to_textfile` does: a file beside it, which no collector reads.
+        with NamedTemporaryFile(prefix=f"{path.name}.", dir=path.parent) as aside:
+            aside.write(b"hashmatch doctor\n")
+            aside.flush()
+    except OSError as error:
+        problem = error.strerror or type(error).__name__
+        raise MetricsUnwritable(path=path, problem=problem) from error
 
 
 @dataclass(frozen=True, slots=True)

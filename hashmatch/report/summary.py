@@ -15,7 +15,8 @@ class RunSummary:
     """listed = the outcomes' sum + skipped_unchanged. left: listed clips that a run which stopped
     early did not reach; they are not counted in `listed`, and the next run takes them. excluded: objects
     the settings leave out. incomplete: parts of storage could not be listed. vault_away: the vault is not
-    the one that was used before, or cannot be reached. behind: clips that were not compared with the
+    the one that was used before, or cannot be reached. storage_failed: clip storage or the vault kept a
+    case where it was. behind: clips that were not compared with the
     lists as they are now. waiting: clips that wait for another look, counted as unchanged. missing:
     clips that storage should have listed, where it listed so few that this is an alarm. bytes_read: of
     clips, from storage. seen_by_rendition:
@@ -35,6 +36,7 @@ class RunSummary:
     excluded: int = 0
     incomplete: bool = False
     vault_away: bool = False
+    storage_failed: bool = False
     missing: int = 0
     waiting: int = 0
     custody_open: int = 0
@@ -58,7 +60,7 @@ class RunSummary:
     @property
     def exit_code(self) -> int:
         """That of what most needs a person: storage first, then what was not seen."""
-        if self.missing or self.vault_away:
+        if self.missing or self.vault_away or self.storage_failed:
             return StorageError.exit_code
         short = self.unseen or self.waiting or self.incomplete or self.custody_open
         if short:
@@ -80,6 +82,7 @@ class RunSummary:
             "excluded": self.excluded,
             "incomplete": self.incomplete,
             "vault_away": self.vault_away,
+            "storage_failed": self.storage_failed,
             "missing": self.missing,
             "waiting": self.waiting,
             "custody_open": self.custody_open,

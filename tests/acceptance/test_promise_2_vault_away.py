@@ -24,10 +24,13 @@ def test_promise_2_no_run_and_no_doctor_is_content_with_an_unmounted_vault(tmp_p
 
     disk = hashmatch.vault.rename(tmp_path / "disk")
     hashmatch.vault.mkdir()
-    (hashmatch.clips / "two.mp4").write_bytes(listed.read_bytes())
+    for name in ("two.mp4", "three.mp4"):
+        (hashmatch.clips / name).write_bytes(listed.read_bytes())
     night = json.loads(hashmatch.here("scan", "--json", code=15).stdout)
-    assert (night["quarantined"], night["custody_open"], night["vault_away"]) == (0, 1, True)
-    assert MARKER in night["alarms"][0]
+    assert (night["quarantined"], night["custody_open"], night["vault_away"]) == (0, 2, True)
+    (alarm,) = night["alarms"]
+    assert MARKER in alarm
+    assert alarm.partition(":")[0].endswith(" and 1 more")
     assert (hashmatch.clips / "two.mp4").read_bytes() == listed.read_bytes()
     findings = json.loads(hashmatch.here("doctor", "--json", code=15).stdout)
     assert [one["what"] for one in findings if not one["ok"]] == ["vault"]
@@ -38,6 +41,6 @@ def test_promise_2_no_run_and_no_doctor_is_content_with_an_unmounted_vault(tmp_p
     hashmatch.vault.rmdir()
     disk.rename(hashmatch.vault)
     hashmatch.here("quarantine", "resume")
-    assert not (hashmatch.clips / "two.mp4").exists()
-    assert list(hashmatch.sealed().values()) == [listed.read_bytes()] * 2
+    assert list(hashmatch.clips.iterdir()) == []
+    assert list(hashmatch.sealed().values()) == [listed.read_bytes()] * 3
     hashmatch.here("audit", "verify")

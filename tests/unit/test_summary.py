@@ -53,6 +53,12 @@ def test_a_run_that_fell_short_exits_10(short):
     assert short.exit_code == 10
 
 
+@pytest.mark.parametrize("storage", ["missing", "vault_away", "storage_failed"])
+def test_storage_that_fails_is_told_before_clips_that_were_not_seen(storage):
+    short = replace(with_count(Outcome.UNSCANNABLE, 1), custody_open=1)
+    assert replace(short, **{storage: 1}).exit_code == 15
+
+
 @pytest.mark.parametrize("outcome", [Outcome.MATCHED, Outcome.REVIEW, Outcome.CLEAN])
 def test_a_clip_that_was_seen_is_no_shortfall_whatever_it_is(outcome):
     assert with_count(outcome, 50).exit_code == 0
