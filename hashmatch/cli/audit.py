@@ -12,13 +12,21 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hashmatch.cli.app import App, document, emit_json, json_option, pass_app, say, table, tell
+from hashmatch.cli.groups import Sections
 from hashmatch.cli.proofs import export_command, prove_command, verify_bundle_command
 
 if TYPE_CHECKING:
     from hashmatch.audit.verification import Progress
 
 
-@click.group("audit")
+@click.group(
+    "audit",
+    cls=Sections,
+    sections={
+        "Read": ("show", "verify"),
+        "Prove to others": ("prove", "export", "verify-bundle", "checkpoint", "key"),
+    },
+)
 def audit_command() -> None:
     """Show, verify and prove the audit log."""
 

@@ -7,9 +7,10 @@ from contextlib import closing
 import click
 
 from hashmatch.cli.app import App, pass_app, say
+from hashmatch.cli.groups import Sections
 
 
-@click.group("db")
+@click.group("db", cls=Sections)
 def db_command() -> None:
     """Bring the database up to this version of hashmatch."""
 

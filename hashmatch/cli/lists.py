@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from hashmatch.cli.app import App, counted, pass_app, say, tell
+from hashmatch.cli.groups import Sections
 from hashmatch.cli.listed import READING
 
 if TYPE_CHECKING:
@@ -24,7 +25,15 @@ FORMATS = ("csv", "lines", "jsonl", "vpdq")
 ALGORITHMS = ("pdq", "phash", "dhash", "whash", "md5", "sha1", "sha256")
 
 
-@click.group("lists")
+@click.group(
+    "lists",
+    cls=Sections,
+    sections={
+        "Look": ("list", "show", "diff"),
+        "New versions": ("import", "activate", "rollback"),
+        "What acts": ("set", "disable", "enable", "deactivate", "remove"),
+    },
+)
 def lists_command() -> None:
     """Import, activate, compare and switch off hash lists.
 

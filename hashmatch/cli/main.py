@@ -13,11 +13,13 @@ import click
 from hashmatch import __version__
 from hashmatch.cli import streams
 from hashmatch.cli.app import App, NobodyReads, louder, tell, verbosity
+from hashmatch.cli.groups import Sections
 from hashmatch.errors import HashmatchError
 from hashmatch.report import logs
 
 # command -> (module, one line for the overview). Loading them all would take a second.
 COMMANDS = {
+    "help": ("help", "Explain a command, or a topic: outcomes, exit-codes, roles, settings."),
     "init": ("setup", "Make hashmatch.toml, keys and database in a folder."),
     "lists": ("lists", "Import, activate, compare and switch off hash lists."),
     "scan": ("scan", "Look at every clip that is new, changed or due again."),
@@ -37,10 +39,17 @@ INTERRUPTED = 130
 BROKEN_PIPE = 141  # as a shell says it of a program that SIGPIPE ended
 
 
-class Commands(click.Group):
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(COMMANDS)
+SECTIONS = {
+    "Set up": ("init", "doctor", "config", "db"),
+    "Hash lists": ("lists",),
+    "Every night": ("scan", "rescan", "runs"),
+    "What was found": ("review", "quarantine", "audit"),
+    "Files of your own": ("check", "hash"),
+    "Help": ("help",),
+}
 
+
+class Commands(Sections):
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         if name not in COMMANDS:
             return None
@@ -48,12 +57,13 @@ class Commands(click.Group):
         command: click.Command = getattr(module, f"{name}_command")
         return command
 
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, about) for name, (_, about) in COMMANDS.items()])
+    def about(self, ctx: click.Context, name: str) -> str:
+        return COMMANDS[name][1]
 
 
-@click.command(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.command(
+    cls=Commands, sections=SECTIONS, context_settings={"help_option_names": ["-h", "--help"]}
+)
 @click.version_option(__version__, prog_name="hashmatch")
 @click.option(
     "--config",

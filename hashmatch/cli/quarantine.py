@@ -20,6 +20,7 @@ from hashmatch.cli.app import (
     table,
     tell,
 )
+from hashmatch.cli.groups import Sections
 from hashmatch.cli.report_draft import export_command
 from hashmatch.errors import StorageError, VaultDamaged
 
@@ -67,7 +68,16 @@ class Share(click.ParamType[float]):
         return share
 
 
-@click.group("quarantine")
+@click.group(
+    "quarantine",
+    cls=Sections,
+    sections={
+        "Look": ("list", "show", "requests", "due", "certificate"),
+        "Keep whole": ("resume", "verify", "rewrap"),
+        "One custodian": ("open", "key", "hold", "lift", "export", "report"),
+        "Two custodians": ("release", "destroy", "forget", "confirm", "cancel"),
+    },
+)
 def quarantine_command() -> None:
     """What was taken into custody: look at it, keep it whole, decide about it.
 

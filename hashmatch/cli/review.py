@@ -22,6 +22,7 @@ from hashmatch.cli.app import (
     tell,
 )
 from hashmatch.cli.entries import entries_command, export_command, trust_command
+from hashmatch.cli.groups import Sections
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
@@ -32,7 +33,15 @@ if TYPE_CHECKING:
 STATES = ("open", "confirmed", "rejected", "gone")
 
 
-@click.group("review")
+@click.group(
+    "review",
+    cls=Sections,
+    sections={
+        "Look": ("list", "show"),
+        "Decide": ("confirm", "reject"),
+        "Entries that are often wrong": ("entries", "trust", "export"),
+    },
+)
 def review_command() -> None:
     """Decide near matches and single frames.
 

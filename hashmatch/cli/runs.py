@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hashmatch.cli.app import App, emit_json, json_option, pass_app, say, table
+from hashmatch.cli.groups import Sections
 
 if TYPE_CHECKING:
     from hashmatch.db.queries import ClipResult
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from hashmatch.model import Outcome
 
 
-@click.group("runs")
+@click.group("runs", cls=Sections)
 def runs_command() -> None:
     """List and show runs."""
 

@@ -7,9 +7,10 @@ import json
 import click
 
 from hashmatch.cli.app import App, emit_json, json_option, pass_app, table
+from hashmatch.cli.groups import Sections
 
 
-@click.group("config")
+@click.group("config", cls=Sections)
 def config_command() -> None:
     """Show the settings in effect, and where each comes from."""
 
