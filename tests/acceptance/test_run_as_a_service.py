@@ -8,6 +8,7 @@ import pwd
 import re
 import shlex
 import shutil
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -250,3 +251,61 @@ def test_the_unit_in_the_documentation_runs_as_it_is_written(scanned, tmp_path):
     kept = list((home / "state" / "kernels").rglob("*.nbc"))
     assert len(kept) > 5
     assert {file.stat().st_uid for file in kept} == {SERVICE}
+
+
+@pytest.mark.skipif(not can_unshare(), reason="takes root, to become another account")
+def test_an_auditor_on_a_single_server_works_on_a_copy_without_hashes(scanned, tmp_path):
+    site = scanned.copied(tmp_path / "site")
+    shutil.copy(site.home / "listed.mp4", site.clips / "listed.mp4")
+    site.here("scan", code=10)
+    text = (ROOT / "docs" / "custody.md").read_text("utf-8")
+    found = re.search(r"<!-- auditor -->\n```sh\n(.*?)```", text, re.DOTALL)
+    assert found is not None
+    folder = tmp_path / "audit"
+    commands = found[1].replace("/srv/hashmatch", str(site.home)).replace("/srv/audit", str(folder))
+    commands = commands.replace(".venv/bin/python", sys.executable)
+    commands = re.sub(r"\bauditor\b", "nobody", commands)
+    ours = f'hashmatch() {{ {shlex.join(HASHMATCH)} "$@"; }}\nset -e\n'
+    subprocess.run(["bash", "-c", ours + commands], env=site.environment, check=True)
+    for parent in (tmp_path, *tmp_path.parents):
+        if parent.owner() == "root" and parent != Path("/"):
+            parent.chmod(parent.stat().st_mode | 0o011)
+
+    def does(*words: str) -> subprocess.CompletedProcess[str]:
+        become = ["setpriv", "--reuid", str(SERVICE), "--regid", str(SERVICE), "--clear-groups"]
+        script = "\n".join(
+            (
+                "set -e",
+                *_reachable(Path(sys.base_prefix)),
+                shlex.join([*become, *HASHMATCH, *words]),
+            )
+        )
+        return subprocess.run(
+            ["unshare", "--mount", "--propagation", "private", "sh", "-c", script],
+            cwd=folder,
+            env=site.environment | {"HOME": "/nonexistent"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    case = json.loads(site.here("quarantine", "list", "--json").stdout)[0]["case"]
+    for words in (
+        ("audit", "verify"),
+        ("audit", "show"),
+        ("audit", "checkpoint"),
+        ("audit", "export", "--case", case, "--out", "case.zip"),
+        ("audit", "verify-bundle", "case.zip", "--key", "audit.pub"),
+        ("quarantine", "show", case),
+    ):
+        done = does(*words)
+        assert done.returncode == 0, f"{words}\n{done.stdout}\n{done.stderr}"
+    assert does("scan").returncode != 0
+    with sqlite3.connect(folder / "hashmatch.db") as copy:
+        assert {row[0] for row in copy.execute("SELECT bits FROM entry_hash")} == {b""}
+    bits = (
+        sqlite3.connect(site.home / "hashmatch.db")
+        .execute("SELECT bits FROM entry_hash")
+        .fetchone()[0]
+    )
+    assert bits not in (folder / "hashmatch.db").read_bytes()
