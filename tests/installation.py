@@ -4,8 +4,8 @@
     hashmatch.list_videos("partner", {"v1": clip})
     hashmatch.json("scan")["outcomes"]
 
-Commands run in processes of their own, as cron would run them; `here` takes this process, for tests
-of many commands. Lists are made with `pdqhash`, which is not our hashing.
+Commands run in this process, by their entry point; `apart` and `start` take one of its own, as cron
+would. Lists are made with `pdqhash`, which is not our hashing.
 """
 
 from __future__ import annotations
@@ -70,22 +70,11 @@ class Installation:
         )
 
     def run(self, *command: str, code: int | Sequence[int] = 0) -> subprocess.CompletedProcess[str]:
-        """Run a command that must end with `code`, and without a traceback."""
-        with self.start(*command) as process:
-            output, errors = process.communicate()
-        assert "Traceback" not in errors, errors
-        expected = [code] if isinstance(code, int) else list(code)
-        assert process.returncode in expected, f"{process.returncode}\n{output}\n{errors}"
-        return subprocess.CompletedProcess(command, process.returncode, output, errors)
-
-    def here(
-        self, *command: str, code: int | Sequence[int] = 0
-    ) -> subprocess.CompletedProcess[str]:
-        """As `run`, by the same entry point, without the second that a new process takes."""
+        """Run a command that must end with `code`."""
         output, errors, status = io.StringIO(), io.StringIO(), 0
         with (
             chdir(self.home),
-            mock.patch.dict(os.environ, self.environment),
+            mock.patch.dict(os.environ, self.environment, clear=True),
             mock.patch.object(sys, "argv", ["hashmatch", *command]),
             redirect_stdout(output),
             redirect_stderr(errors),
@@ -98,6 +87,17 @@ class Installation:
         said = f"{status}\n{output.getvalue()}\n{errors.getvalue()}"
         assert status in expected, said
         return subprocess.CompletedProcess(command, status, output.getvalue(), errors.getvalue())
+
+    def apart(
+        self, *command: str, code: int | Sequence[int] = 0
+    ) -> subprocess.CompletedProcess[str]:
+        """As `run`, in a process of its own, and without a traceback."""
+        with self.start(*command) as process:
+            output, errors = process.communicate()
+        assert "Traceback" not in errors, errors
+        expected = [code] if isinstance(code, int) else list(code)
+        assert process.returncode in expected, f"{process.returncode}\n{output}\n{errors}"
+        return subprocess.CompletedProcess(command, process.returncode, output, errors)
 
     def json(self, *command: str, code: int | Sequence[int] = 0) -> Any:
         return json.loads(self.run(*command, "--json", code=code).stdout)

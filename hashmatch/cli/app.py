@@ -239,13 +239,6 @@ def _width(stream: TextIO) -> int:
         return 80
 
 
-def counted(count: int, thing: str, things: str | None = None) -> str:
-    """A number of things in words: 1 case, 2 cases, 0 entries. things: a plural of its own."""
-    ending = thing.endswith("y") and thing[-2] not in "aeiou"
-    plural = f"{thing[:-1]}ies" if ending else f"{thing}s"
-    return f"{count} {thing if count == 1 else things or plural}"
-
-
 def cell(value: Any) -> str:
     """A value as a table shows it: lists with commas, nothing as nothing."""
     if isinstance(value, list):

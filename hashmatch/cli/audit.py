@@ -14,6 +14,7 @@ import click
 from hashmatch.cli.app import App, document, emit_json, json_option, pass_app, say, table, tell
 from hashmatch.cli.groups import Sections
 from hashmatch.cli.proofs import export_command, prove_command, verify_bundle_command
+from hashmatch.counting import counted
 
 if TYPE_CHECKING:
     from hashmatch.audit.verification import Progress
@@ -213,8 +214,9 @@ def verify_command(app: App, files: tuple[Path, ...], as_json: bool) -> None:
         )
         return
     say(
-        f"The log is what was written: {verified.size} leaves, root {verified.root.hex()[:16]}…, "
-        f"{verified.checkpoints} checkpoints. The database says what it says."
+        f"The log is what was written: {counted(verified.size, 'leaf', 'leaves')}, root "
+        f"{verified.root.hex()[:16]}…, {counted(verified.checkpoints, 'checkpoint')}. "
+        "The database says what it says."
     )
     if against:
         say(f"It continues what is kept in {', '.join(against)}.")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hashmatch.cli.app import App, counted, document, pass_app, say_row, tell
+from hashmatch.cli.app import App, document, pass_app, say_row, tell
 from hashmatch.cli.opening import (
     NotFinished,
     case_key_of,
@@ -19,6 +19,7 @@ from hashmatch.cli.opening import (
     identity_option,
     load_case,
 )
+from hashmatch.counting import counted
 
 if TYPE_CHECKING:
     from hashmatch.custody.case import Custody

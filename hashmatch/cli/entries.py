@@ -10,6 +10,7 @@ import click
 
 from hashmatch.cli.app import App, emit_json, json_option, pass_app, say, table
 from hashmatch.cli.lists import tell_trial, trial_option
+from hashmatch.counting import counted
 
 
 @click.command("entries")
@@ -134,4 +135,4 @@ def export_command(app: App, name: str | None, out: Path, form: str) -> None:
         # Only what is on record is written.
         text = export.as_json(rows) if form == "json" else export.as_csv(rows)
         file.write(text.encode())
-    say(f"{len(rows)} entries: {out}")
+    say(f"{counted(len(rows), 'entry')}: {out}")

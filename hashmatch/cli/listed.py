@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hashmatch.cli.app import App, emit_json, json_option, pass_app, say, table, tell
+from hashmatch.counting import counted
 
 if TYPE_CHECKING:
     from hashmatch.db.schema import ListVersionRow
@@ -110,7 +111,7 @@ def diff_command(
         emit_json({"name": name, "old": before, "new": after, "counts": numbers, "entries": ids})
         return
     say(
-        f"{name}: version {before} has {versions[0].entries} entries, "
+        f"{name}: version {before} has {counted(versions[0].entries, 'entry')}, "
         f"version {after} has {versions[1].entries}"
     )
     for kind, entries in shown.items():

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from hashmatch.cli.app import App, counted, pass_app, say, tell
+from hashmatch.cli.app import App, pass_app, say, tell
 from hashmatch.cli.groups import Sections
 from hashmatch.cli.listed import READING
+from hashmatch.counting import counted
 
 if TYPE_CHECKING:
     from hashmatch.lists.activation import Change
@@ -187,8 +188,8 @@ def _tell_import(done: Imported, *, told: bool) -> None:
         hashes = ", ".join(f"{count} {name}" for name, count in done.algorithms.items())
         rejected = done.tally.rejected.total()
         say(
-            f"{done.name}: version {done.version} imported, {done.entries} entries "
-            f"({hashes}), {rejected} of {done.tally.rows} rows rejected."
+            f"{done.name}: version {done.version} imported, {counted(done.entries, 'entry')} "
+            f"({hashes}), {rejected} of {counted(done.tally.rows, 'row')} rejected."
         )
     say(f"SHA-256 {done.sha256}")
     tell(f"It does not act yet: hashmatch lists activate {done.name} {done.version}")
@@ -241,11 +242,11 @@ def tell_trial(result: TrialResult | None) -> None:
     if result is None:
         return
     near = f", and {result.near} nearly, for review" if result.near else ""
-    tell(f"It matches {result.matched} of {result.clips} clips scanned before{near}.")
+    tell(f"It matches {result.matched} of {counted(result.clips, 'clip')} scanned before{near}.")
 
 
 def _tell_active(change: Change) -> None:
-    say(f"{change.name}: version {change.version} is active, {change.entries} entries.")
+    say(f"{change.name}: version {change.version} is active, {counted(change.entries, 'entry')}.")
     tell_trial(change.trial)
     tell("Clips scanned before are matched with it by: hashmatch rescan --stored")
 

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hashmatch.cli.app import App, counted, pass_app, say_row, tell
+from hashmatch.cli.app import App, pass_app, say_row, tell
 from hashmatch.cli.custodians import reason_option
+from hashmatch.counting import counted
 from hashmatch.errors import CustodyError, RunIncomplete
 
 if TYPE_CHECKING:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from hashmatch.cli.app import App, emit_json, json_option, pass_app, say, tell
+from hashmatch.counting import counted
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
@@ -202,8 +203,9 @@ def _export(
     done = export(app.db, key, select_claim, out, about, by=by, at=datetime.now(UTC))
     claim = done.claim
     if claim.newer:
+        newer = counted(len(claim.newer), "leaf", "leaves")
         tell(
-            f"Left out: {len(claim.newer)} leaves from leaf {claim.newer[0]} on, which no checkpoint "
+            f"Left out: {newer} from leaf {claim.newer[0]} on, which no checkpoint "
             "covers yet. The next run's does; then prove again."
         )
     if as_json:
@@ -220,7 +222,7 @@ def _export(
         )
         return
     say(
-        f"{out}: {len(claim.leaves)} leaves, proved in the tree of {claim.size} leaves, root "
+        f"{out}: {counted(len(claim.leaves), 'leaf', 'leaves')}, proved in the tree of {claim.size}, root "
         f"{done.root.hex()[:16]}…"
     )
     tell(f"To check it elsewhere: hashmatch audit verify-bundle --key KEY {out.name}")

@@ -11,7 +11,6 @@ import click
 from hashmatch.cli.app import (
     App,
     cell,
-    counted,
     emit_json,
     json_option,
     pass_app,
@@ -23,6 +22,7 @@ from hashmatch.cli.app import (
 )
 from hashmatch.cli.entries import entries_command, export_command, trust_command
 from hashmatch.cli.groups import Sections
+from hashmatch.counting import counted
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session

@@ -10,6 +10,7 @@ import click
 
 from hashmatch.cli.app import App, emit_json, json_option, pass_app, say, table
 from hashmatch.cli.groups import Sections
+from hashmatch.counting import counted
 
 if TYPE_CHECKING:
     from hashmatch.db.queries import ClipResult
@@ -98,7 +99,8 @@ def show_command(app: App, run: str, outcome: str | None, as_json: bool) -> None
     for alarm in summary.get("alarms", []):
         say(f"ALARM: {alarm}")
     if summary.get("seen_by_rendition"):
-        say(f"{summary['seen_by_rendition']} clips were seen by another rendition of theirs")
+        seen = counted(summary["seen_by_rendition"], "clip was", "clips were")
+        say(f"{seen} seen by another rendition of theirs")
     rows = [[c.outcome, c.key, _why(c, lists.get(c.key, []))] for c in clips]
     table(["outcome", "clip", "why"], rows)
 

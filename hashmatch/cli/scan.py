@@ -10,7 +10,6 @@ import click
 
 from hashmatch.cli.app import (
     App,
-    counted,
     emit_json,
     json_option,
     louder,
@@ -20,6 +19,7 @@ from hashmatch.cli.app import (
     tell,
     verbosity,
 )
+from hashmatch.counting import counted
 
 INTERRUPTED = 130
 

@@ -24,6 +24,7 @@ from hashmatch.clips.opening import open_store
 from hashmatch.clips.s3_lock import lock_of
 from hashmatch.clips.store_check import check_store
 from hashmatch.config import Settings
+from hashmatch.counting import counted
 from hashmatch.custody import marker
 from hashmatch.custody.platform import open_platform
 from hashmatch.custody.requests import Terms
@@ -141,7 +142,7 @@ class _Patient:
     def vault(self) -> str:
         vault = open_vault(self._settings)
         count = len(set(self._settings.vault.recipients))
-        says = [f"outside clip storage, sealed for {count} recipients"]
+        says = [f"outside clip storage, sealed for {counted(count, 'recipient')}"]
         if self.db is not None:
             marked = marker.refuse_another(self.db, vault.store) is not None
             says.append("it has its marker" if marked else "the next run marks it")
@@ -176,7 +177,7 @@ class _Patient:
         return "; ".join(
             (
                 f"retention of {rules}" if rules else "no jurisdiction: nothing can be destroyed",
-                f"{custodians} custodians"
+                counted(custodians, "custodian")
                 + ("" if custodians >= 2 else ": nothing can be released or destroyed"),
             )
         )
@@ -197,7 +198,7 @@ class _Patient:
         missing = sorted(name for name, holds in held.items() if not holds)
         if missing:
             return f"decoders run apart; this host does not offer: {', '.join(missing)}"
-        return f"decoders run apart, held by {len(held)} protections"
+        return f"decoders run apart, held by {counted(len(held), 'protection')}"
 
     def audit_log(self) -> str:
         assert self.db is not None

@@ -33,6 +33,7 @@ from sqlalchemy.orm import Session
 
 from hashmatch import __version__
 from hashmatch.config import Settings
+from hashmatch.counting import counted
 from hashmatch.db.session import Database
 from hashmatch.errors import NoActiveList
 from hashmatch.hashing.recipes import recipe
@@ -217,7 +218,8 @@ def _alarms(lists: ListSet) -> Iterator[str]:
     for name, entry, problem in lists.left_out[:NAMED]:
         yield f"{name}: entry {entry} has {problem}; it is left out, everything else acts"
     if (more := len(lists.left_out) - NAMED) > 0:
-        yield f"{more} more entries of the lists have something that cannot be compared"
+        have = counted(more, "more entry of the lists has", "more entries of the lists have")
+        yield f"{have} something that cannot be compared"
 
 
 def _state_of(versions: list[ActiveVersion]) -> str:

@@ -25,6 +25,7 @@ from sqlalchemy import select
 from hashmatch import __version__
 from hashmatch.audit import anchors, log
 from hashmatch.clips.discover import Discovery
+from hashmatch.counting import counted
 from hashmatch.custody import marker, record
 from hashmatch.custody.host import host_id
 from hashmatch.custody.vault import VaultFailed
@@ -203,18 +204,20 @@ class _Run:
         if not self.selection.listing_prefix:
             self._hold_to(expected, listing.listed)
         if plan.oversized:
+            fit = counted(plan.oversized, "clip fits", "clips fit")
             listing.problems.append(
-                f"{plan.oversized} clips fit clips.renditions in groups of more than "
-                f"{renditions.MOST_RENDITIONS}: each is looked at by itself; correct the pattern"
+                f"{fit} clips.renditions in groups of more than {renditions.MOST_RENDITIONS}: "
+                "each is looked at by itself; correct the pattern"
             )
         if plan.misnamed:
+            misnamed = counted(plan.misnamed, "clip")
             listing.problems.append(
-                f"clip storage lists {plan.misnamed} clips under other ETags than it gives them by; each "
+                f"clip storage lists {misnamed} under other ETags than it gives them by; each "
                 "takes a request of its own every night. Ask whoever runs the storage or its gateway"
             )
         if listing.problems:
             # Not their texts: those may name folders and clips.
-            what = f"{len(listing.problems)} alarms about the listing or the feed"
+            what = f"{counted(len(listing.problems), 'alarm')} about the listing or the feed"
             logged = f"{what}: hashmatch runs show {self.id}"
             self.alarms.add(*listing.problems, logged=logged, run=self.id)
         return plan
@@ -225,7 +228,7 @@ class _Run:
         self.missing = expected - listed
         error = ListingCollapsed(url=self.job.clips.url, listed=listed, expected=expected)
         about = {"run": self.id, "listed": listed, "expected": expected}
-        logged = f"{listed} clips listed, {expected} expected"
+        logged = f"{counted(listed, 'clip')} listed, {expected} expected"
         self.alarms.add(f"{error.message} {error.remedy}", logged=logged, **about)
 
     def _plan_stored(self) -> Plan:
@@ -342,7 +345,8 @@ class _Run:
         return summary
 
     def _alarm_spool(self, clips: int) -> None:
-        text = f"the disk of run.state is full: {clips} clips were not looked at; free some space"
+        unseen = counted(clips, "clip was", "clips were")
+        text = f"the disk of run.state is full: {unseen} not looked at; free some space"
         self.alarms.add(text, run=self.id)
 
     def _attest(self, summary: RunSummary) -> RunSummary:

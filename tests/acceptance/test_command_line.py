@@ -23,8 +23,8 @@ from installation import HASHMATCH, ROOT, Installation, vpdq_lines
 from sqlalchemy import select
 
 from hashmatch.audit import log
-from hashmatch.cli.app import counted
 from hashmatch.cli.main import COMMANDS, cli
+from hashmatch.counting import counted
 from hashmatch.db.schema import ClipRow, ReviewRow
 from hashmatch.db.session import Database
 from hashmatch.model import Reason
@@ -124,7 +124,7 @@ def test_the_installed_command_is_the_one_of_the_module():
 
 def test_a_command_that_nobody_knows_is_refused_with_exit_code_2(hashmatch):
     for command in (("scna",), ("lists", "improt"), ("scan", "--jsno"), ("check",)):
-        refused = hashmatch.here(*command, code=2)
+        refused = hashmatch.run(*command, code=2)
         assert refused.stdout == ""
         assert "Usage: " in refused.stderr
 
@@ -201,10 +201,10 @@ def test_hash_needs_no_installation(hashmatch, tmp_path):
     write_clip(file, seed=7, seconds=0.5, width=192, height=144)
     elsewhere = copy(hashmatch)
     elsewhere.home = tmp_path
-    known = hashmatch.here("hash", "--json", str(file)).stdout
-    assert json.loads(elsewhere.here("hash", "--json", str(file)).stdout) == json.loads(known)
+    known = hashmatch.run("hash", "--json", str(file)).stdout
+    assert json.loads(elsewhere.run("hash", "--json", str(file)).stdout) == json.loads(known)
     assert list(tmp_path.iterdir()) == []
-    elsewhere.here("--config", "mistyped.toml", "hash", str(file), code=14)
+    elsewhere.run("--config", "mistyped.toml", "hash", str(file), code=14)
 
 
 def test_check_with_a_list_of_ones_own_needs_no_installation(hashmatch, tmp_path):
@@ -217,19 +217,19 @@ def test_check_with_a_list_of_ones_own_needs_no_installation(hashmatch, tmp_path
     elsewhere = copy(hashmatch)
     elsewhere.home = tmp_path
     given = ("--list", str(ours), "--list", str(digests), str(listed), str(other))
-    found = json.loads(elsewhere.here("check", "--json", *given).stdout)
+    found = json.loads(elsewhere.run("check", "--json", *given).stdout)
     assert [one["outcome"] for one in found] == ["matched", "matched"]
     assert [{match["list"] for match in one["matches"]} for one in found] == [
         {"ours-2026"},
         {"list-2"},
     ]
     # In an installation, in place of its lists, which are as they were.
-    before = hashmatch.here("lists", "list", "--json").stdout
-    (alone,) = json.loads(hashmatch.here("check", "--json", *given[2:4], str(listed)).stdout)
+    before = hashmatch.run("lists", "list", "--json").stdout
+    (alone,) = json.loads(hashmatch.run("check", "--json", *given[2:4], str(listed)).stdout)
     assert (alone["outcome"], alone["lists"]) == ("clean", {"ours-2026": 1})
-    assert hashmatch.here("lists", "list", "--json").stdout == before
+    assert hashmatch.run("lists", "list", "--json").stdout == before
     digests.write_text("no list\n")
-    assert "format cannot be told" in elsewhere.here("check", *given, code=30).stderr
+    assert "format cannot be told" in elsewhere.run("check", *given, code=30).stderr
     assert list(tmp_path.iterdir()) == []
 
 
@@ -269,18 +269,18 @@ def test_with_json_stdout_has_one_document_and_nothing_else(hashmatch, scanned):
     law = {"HASHMATCH_CUSTODY__JURISDICTIONS": '["US"]'}  # without one nothing can be due
     with mock.patch.dict(hashmatch.environment, law):
         for path, arguments in asked.items():
-            json.loads(hashmatch.here(*path, *arguments, "--json", code=(0, 10)).stdout)
+            json.loads(hashmatch.run(*path, *arguments, "--json", code=(0, 10)).stdout)
 
 
 def test_a_dry_run_says_what_would_be_looked_at_and_why_and_writes_nothing(hashmatch, tmp_path):
     twin = hashmatch.copied(tmp_path / "twin")
-    twin.here("scan", code=10)
+    twin.run("scan", code=10)
     write_clip(twin.clips / "new.mp4", seed=5, seconds=0.5, **SIZE)
     write_clip(twin.clips / "clean.mp4", seed=6, seconds=0.5, **SIZE)
     write_clip(twin.clips / "again.mp4", seed=7, seconds=0.5, **SIZE)
     (twin.clips / "later.mp4").write_bytes(b"x")
     db = Database.connect("sqlite:///hashmatch.db", twin.home)
-    twin.here("scan", code=10)
+    twin.run("scan", code=10)
     (twin.clips / "new.mp4").rename(twin.clips / "newer.mp4")
     (twin.clips / "clean.mp4").write_bytes((twin.clips / "newer.mp4").read_bytes())
     with db.write() as session:
@@ -301,8 +301,8 @@ def test_a_dry_run_says_what_would_be_looked_at_and_why_and_writes_nothing(hashm
 
     before = everything()
     with db.run_lock():  # it needs no lock either
-        found = json.loads(twin.here("scan", "--dry-run", "--json").stdout)
-    shown = twin.here("scan", "--dry-run")
+        found = json.loads(twin.run("scan", "--dry-run", "--json").stdout)
+    shown = twin.run("scan", "--dry-run")
     assert everything() == before
     clips = {one["key"]: (one["why"], one["detail"]) for one in found["clips"]}
     assert clips == {
@@ -314,7 +314,7 @@ def test_a_dry_run_says_what_would_be_looked_at_and_why_and_writes_nothing(hashm
     assert found["due"]["new"] == 1
     assert "new\tnewer.mp4" in shown.stdout
     assert "Nothing was looked at" in shown.stderr
-    summary = json.loads(twin.here("scan", "--json", code=(0, 10)).stdout)
+    summary = json.loads(twin.run("scan", "--json", code=(0, 10)).stdout)
     assert sum(summary["outcomes"].values()) == len(clips), "a scan looks at just those"
 
 
@@ -323,9 +323,9 @@ def test_a_dry_run_takes_the_renditions_of_a_clip_together(tmp_path, hashmatch):
     pattern = {"HASHMATCH_CLIPS__RENDITIONS": "{id}_{height}p.mp4"}
     twin.environment |= pattern
     write_clip(twin.clips / "a_144p.mp4", seed=8, seconds=0.5, **SIZE)
-    twin.here("scan", code=(0, 10))
+    twin.run("scan", code=(0, 10))
     write_clip(twin.clips / "a_288p.mp4", seed=8, seconds=0.5, width=384, height=288)
-    found = json.loads(twin.here("scan", "--dry-run", "--json").stdout)
+    found = json.loads(twin.run("scan", "--dry-run", "--json").stdout)
     why = {one["key"]: one["why"] for one in found["clips"]}
     assert why == {"a_288p.mp4": "new", "a_144p.mp4": "rendition"}
 
@@ -373,7 +373,7 @@ def test_shells_complete_as_documented(hashmatch, shell):
 
 
 def test_audit_show_has_lines_for_people(hashmatch, scanned):
-    lines = hashmatch.here("audit", "show", "--last", "100").stdout.splitlines()
+    lines = hashmatch.run("audit", "show", "--last", "100").stdout.splitlines()
     kinds = {line.split("\t")[2]: line.split("\t")[3] for line in lines}
     assert kinds["list-activate"].startswith("accept_shrink no, accept_trial no, by ")
     assert "trial.clips 0, trial.matched 0" in kinds["list-activate"]
@@ -382,7 +382,7 @@ def test_audit_show_has_lines_for_people(hashmatch, scanned):
 
 def test_a_case_has_one_time_line_for_people(hashmatch, scanned):
     case = hashmatch.json("quarantine", "list")[0]["case"]
-    lines = hashmatch.here("quarantine", "show", case).stdout.splitlines()
+    lines = hashmatch.run("quarantine", "show", case).stdout.splitlines()
     times = [line.split("\t")[0] for line in lines if line[:2] == "20"]
     assert times == sorted(times)
     assert times
@@ -408,7 +408,7 @@ def test_one_is_not_several(count, words, said):
 
 
 def test_without_a_terminal_tables_are_tab_separated(hashmatch, scanned):
-    shown = hashmatch.here("runs", "show", scanned["run"]).stdout
+    shown = hashmatch.run("runs", "show", scanned["run"]).stdout
     rows = [line.split("\t") for line in shown.splitlines()[2:]]
     assert sorted(row[:2] for row in rows) == [
         ["clean", "clean.mp4"],
@@ -418,7 +418,7 @@ def test_without_a_terminal_tables_are_tab_separated(hashmatch, scanned):
 
 
 def test_a_run_shows_its_counts_first_then_what_is_not_clean_with_its_reason(hashmatch, scanned):
-    _, counts, *clips = hashmatch.here("runs", "show", scanned["run"]).stdout.splitlines()
+    _, counts, *clips = hashmatch.run("runs", "show", scanned["run"]).stdout.splitlines()
     assert counts == "1 matched, 1 unscannable, 1 clean; 0 unchanged"
     outcomes, _, why = zip(*(line.split("\t") for line in clips), strict=True)
     assert outcomes == ("matched", "unscannable", "clean")
@@ -430,7 +430,7 @@ def test_the_list_of_runs_has_outcomes_and_durations(hashmatch, scanned):
     (run,) = (r for r in hashmatch.json("runs", "list") if r["run"] == scanned["run"])
     assert run["outcomes"] == scanned["outcomes"]
     assert scanned["seconds"] - 1 < run["seconds"] < scanned["seconds"] + 3
-    (line,) = (x for x in hashmatch.here("runs", "list").stdout.splitlines() if scanned["run"] in x)
+    (line,) = (x for x in hashmatch.run("runs", "list").stdout.splitlines() if scanned["run"] in x)
     assert "1 matched, 1 unscannable, 1 clean" in line
     assert f"{run['seconds']:.1f} s" in line
 

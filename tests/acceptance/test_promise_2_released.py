@@ -44,14 +44,14 @@ def test_promise_2_a_released_clip_is_back_and_no_later_scan_takes_it(
     hashmatch.environment["HASHMATCH_PEOPLE__CUSTODIANS"] = '["alice", "bob"]'
     person = {"name": "alice"}
     monkeypatch.setattr(people, "account", lambda: person["name"])
-    hashmatch.here("quarantine", "release", name, "--reason", "our own logo")
+    hashmatch.run("quarantine", "release", name, "--reason", "our own logo")
     person["name"] = "bob"
-    said = hashmatch.here("quarantine", "confirm", name, code=22).stderr
+    said = hashmatch.run("quarantine", "confirm", name, code=22).stderr
     assert "private key" in said
     [sealed] = hashmatch.vault.rglob("*.key.age")
     key = tmp_path / "case.key"
     key.write_bytes(pyrage.decrypt(sealed.read_bytes(), [hashmatch.custodian]))
-    hashmatch.here("quarantine", "confirm", name, "--case-key", str(key))
+    hashmatch.run("quarantine", "confirm", name, "--case-key", str(key))
     assert clip.read_bytes() == listed.read_bytes()
     del hashmatch.environment["HASHMATCH_PEOPLE__CUSTODIANS"]
     again = hashmatch.scan()
@@ -80,6 +80,6 @@ def test_what_takes_a_role_is_refused_to_who_lacks_it(hashmatch, monkeypatch, tm
     ):
         if command[0] == "lists":
             (hashmatch.home / "nothing.csv").write_text("hash\n")
-        said = hashmatch.here(*command, code=25).stderr
+        said = hashmatch.run(*command, code=25).stderr
         assert "mallory may not do this" in said
         assert "Traceback" not in said

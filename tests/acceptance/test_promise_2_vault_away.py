@@ -20,27 +20,27 @@ def test_promise_2_no_run_and_no_doctor_is_content_with_an_unmounted_vault(tmp_p
     write_clip(listed, seed=41, seconds=1, width=192, height=144)
     hashmatch.list_videos("partner", {"v1": listed})
     (hashmatch.clips / "one.mp4").write_bytes(listed.read_bytes())
-    assert json.loads(hashmatch.here("scan", "--json").stdout)["quarantined"] == 1
+    assert json.loads(hashmatch.run("scan", "--json").stdout)["quarantined"] == 1
 
     disk = hashmatch.vault.rename(tmp_path / "disk")
     hashmatch.vault.mkdir()
     for name in ("two.mp4", "three.mp4"):
         (hashmatch.clips / name).write_bytes(listed.read_bytes())
-    night = json.loads(hashmatch.here("scan", "--json", code=15).stdout)
+    night = json.loads(hashmatch.run("scan", "--json", code=15).stdout)
     assert (night["quarantined"], night["custody_open"], night["vault_away"]) == (0, 2, True)
     (alarm,) = night["alarms"]
     assert MARKER in alarm
     assert alarm.partition(":")[0].endswith(" and 1 more")
     assert (hashmatch.clips / "two.mp4").read_bytes() == listed.read_bytes()
-    findings = json.loads(hashmatch.here("doctor", "--json", code=15).stdout)
+    findings = json.loads(hashmatch.run("doctor", "--json", code=15).stdout)
     assert [one["what"] for one in findings if not one["ok"]] == ["vault"]
     for command in (("init",), ("quarantine", "verify")):
-        assert "Is it mounted?" in hashmatch.here(*command, code=15).stderr
+        assert "Is it mounted?" in hashmatch.run(*command, code=15).stderr
     assert list(hashmatch.vault.iterdir()) == []
 
     hashmatch.vault.rmdir()
     disk.rename(hashmatch.vault)
-    hashmatch.here("quarantine", "resume")
+    hashmatch.run("quarantine", "resume")
     assert list(hashmatch.clips.iterdir()) == []
     assert list(hashmatch.sealed().values()) == [listed.read_bytes()] * 3
-    hashmatch.here("audit", "verify")
+    hashmatch.run("audit", "verify")

@@ -27,13 +27,13 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Installation:
     installed.scan(code=10)
     write_clip(installed.clips / "later.mp4", seed=5, **SIZE)
     installed.scan(code=0)
-    (installed.home / "audit.pub").write_text(installed.here("audit", "key").stdout)
+    (installed.home / "audit.pub").write_text(installed.run("audit", "key").stdout)
     return installed
 
 
 def proved(home: Installation, file: str, *command: str) -> str:
     """What the script says of the bundle that a command makes."""
-    home.here("audit", *command, "--out", file)
+    home.run("audit", *command, "--out", file)
     key = str(home.home / "audit.pub")
     return verify_elsewhere(home.home / file, "--key", key).stdout
 
@@ -87,12 +87,12 @@ def test_of_a_log_that_was_changed_nothing_is_proved(home: Installation, tmp_pat
             db.execute(f"DROP TRIGGER {trigger}")
         db.execute("UPDATE leaf SET body = replace(body, 'clean', 'clear')")
     db.close()
-    twin.here("audit", "verify", code=20)
+    twin.run("audit", "verify", code=20)
     for what in (("--coverage", "clean.mp4", today()), (case["case"],)):
-        twin.here("audit", "prove", *what, "--out", "forged.zip", code=20)
+        twin.run("audit", "prove", *what, "--out", "forged.zip", code=20)
         assert not (twin.home / "forged.zip").exists()
 
 
 def _bundle(home: Installation, file: str, *command: str) -> bytes:
-    home.here("audit", *command, "--out", file)
+    home.run("audit", *command, "--out", file)
     return (home.home / file).read_bytes()

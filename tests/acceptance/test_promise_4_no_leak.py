@@ -58,7 +58,7 @@ class Evidence:
         self.said.append(self.hashmatch.run(*command, code=code))
 
     def here(self, *command: str, code: int | Sequence[int] = 0) -> None:
-        self.said.append(self.hashmatch.here(*command, code=code))
+        self.said.append(self.hashmatch.run(*command, code=code))
 
     def of(self, *command: str) -> list[subprocess.CompletedProcess[str]]:
         return [one for one in self.said if tuple(one.args[: len(command)]) == command]
@@ -219,23 +219,23 @@ def evidence(tmp_path_factory: pytest.TempPathFactory) -> Evidence:
     (home / "feed.ndjson").write_text("".join(f"{json.dumps(line)}\n" for line in feed))
     first, second, lines = partners_lists(home, drawn)
 
-    evidence.here("init", ".")
-    evidence.here("lists", "import", "partner", str(first))
-    evidence.here("lists", "import", "videos", str(lines), "--format", "vpdq")
-    evidence.here("lists", "activate", "partner", "1")
-    evidence.here("lists", "activate", "videos", "1")
+    evidence.run("init", ".")
+    evidence.run("lists", "import", "partner", str(first))
+    evidence.run("lists", "import", "videos", str(lines), "--format", "vpdq")
+    evidence.run("lists", "activate", "partner", "1")
+    evidence.run("lists", "activate", "videos", "1")
     evidence.run("scan", "--json", code=10)
-    evidence.here("lists", "import", "partner", str(second))
+    evidence.run("lists", "import", "partner", str(second))
     for options in ((), ("--limit", "0", "--json")):
-        evidence.here("lists", "diff", "partner", *options)
-    evidence.here("lists", "activate", "partner", "2")
+        evidence.run("lists", "diff", "partner", *options)
+    evidence.run("lists", "activate", "partner", "2")
     evidence.run("rescan", "--stored", code=10)
 
     files = [str(path) for path in (*drawn.values(), unrelated)]
     evidence.run("check", *files, "--json")
-    evidence.here("check", *files)
-    evidence.here("doctor", "--json")
-    evidence.here("doctor")
+    evidence.run("check", *files)
+    evidence.run("doctor", "--json")
+    evidence.run("doctor")
     for reading in (
         ("runs", "list"),
         ("runs", "show"),
@@ -249,47 +249,47 @@ def evidence(tmp_path_factory: pytest.TempPathFactory) -> Evidence:
         ("lists", "show", "videos"),
         ("config", "show"),
     ):
-        evidence.here(*reading)
-        evidence.here(*reading, "--json")
+        evidence.run(*reading)
+        evidence.run(*reading, "--json")
     first_run = evidence.rows("select id from run order by started_at limit 1")[0][0]
-    evidence.here("runs", "show", str(first_run), "--json")
+    evidence.run("runs", "show", str(first_run), "--json")
     for (case,) in evidence.rows("select id from 'case'"):
-        evidence.here("quarantine", "show", str(case))
-        evidence.here("quarantine", "show", str(case), "--json")
-        evidence.here("audit", "prove", str(case))
-        evidence.here("audit", "export", "--case", str(case), "--json")
-    evidence.here("audit", "export", "--from", "2020-01-01", "--to", "2199-12-31")
+        evidence.run("quarantine", "show", str(case))
+        evidence.run("quarantine", "show", str(case), "--json")
+        evidence.run("audit", "prove", str(case))
+        evidence.run("audit", "export", "--case", str(case), "--json")
+    evidence.run("audit", "export", "--from", "2020-01-01", "--to", "2199-12-31")
 
     decides_about_cases(evidence, home)
 
     own = reference(drawn[OWN_ID])[3][2]
-    evidence.here("review", "show", own, code=26)
-    evidence.here("review", "confirm", own, code=26)
-    evidence.here("review", "reject", own, "--reason", "another film", code=26)
-    evidence.here("review", "reject", own, "--reason", f"it is {own}", code=26)
-    evidence.here("review", "trust", "partner", own, "--reason", "corrected", code=26)
-    evidence.here("review", "trust", "partner", own, "--reason", f"it is {own}", code=2)
-    evidence.here("review", "export", "--out", str(home / "feedback.csv"))
-    evidence.here("lists", "disable", "partner", own, "--reason", f"it is {own}", code=30)
-    evidence.here("lists", "disable", "partner", own.upper(), "--reason", "our own opening")
-    evidence.here("lists", "show", "partner")
-    evidence.here("lists", "enable", "partner", own)
+    evidence.run("review", "show", own, code=26)
+    evidence.run("review", "confirm", own, code=26)
+    evidence.run("review", "reject", own, "--reason", "another film", code=26)
+    evidence.run("review", "reject", own, "--reason", f"it is {own}", code=26)
+    evidence.run("review", "trust", "partner", own, "--reason", "corrected", code=26)
+    evidence.run("review", "trust", "partner", own, "--reason", f"it is {own}", code=2)
+    evidence.run("review", "export", "--out", str(home / "feedback.csv"))
+    evidence.run("lists", "disable", "partner", own, "--reason", f"it is {own}", code=30)
+    evidence.run("lists", "disable", "partner", own.upper(), "--reason", "our own opening")
+    evidence.run("lists", "show", "partner")
+    evidence.run("lists", "enable", "partner", own)
     for command in (("disable", "--reason", "why"), ("enable",)):
-        evidence.here("lists", command[0], "partner", pdq_hash(99), *command[1:], code=30)
-    evidence.here("lists", "show", own, code=30)
-    evidence.here("lists", "import", own, str(first), code=30)
+        evidence.run("lists", command[0], "partner", pdq_hash(99), *command[1:], code=30)
+    evidence.run("lists", "show", own, code=30)
+    evidence.run("lists", "import", own, str(first), code=30)
     for delivery in bad_deliveries(home / "bad", own):
-        evidence.here("lists", "import", "partner", *delivery, code=(2, 30, 31, 32))
-    evidence.here("lists", "set", "partner", "--action", "review")
-    evidence.here("lists", "rollback", "partner")
-    evidence.here("lists", "deactivate", "partner")
-    evidence.here("lists", "remove", own, "--reason", f"it is {own}", code=30)
-    evidence.here("db", "upgrade")
-    evidence.here("audit", "verify-bundle", str(first), code=3)
-    evidence.here("audit", "checkpoint")
-    evidence.here("audit", "key")
+        evidence.run("lists", "import", "partner", *delivery, code=(2, 30, 31, 32))
+    evidence.run("lists", "set", "partner", "--action", "review")
+    evidence.run("lists", "rollback", "partner")
+    evidence.run("lists", "deactivate", "partner")
+    evidence.run("lists", "remove", own, "--reason", f"it is {own}", code=30)
+    evidence.run("db", "upgrade")
+    evidence.run("audit", "verify-bundle", str(first), code=3)
+    evidence.run("audit", "checkpoint")
+    evidence.run("audit", "key")
     for options in ((), ("--json",)):
-        evidence.here("audit", "show", "--last", "500", *options)
+        evidence.run("audit", "show", "--last", "500", *options)
 
     for path in (*drawn.values(), unrelated):
         evidence.secrets.update(digests(path.read_bytes()))
@@ -325,7 +325,7 @@ def decides_about_cases(evidence: Evidence, home: Path) -> None:
         who.return_value = "ann"
 
         def does(*command: str, code: int = 0) -> None:
-            evidence.here("quarantine", *command, code=code)
+            evidence.run("quarantine", *command, code=code)
 
         why = ("--reason", "a test")
         does("hold", case, *why)

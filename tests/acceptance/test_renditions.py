@@ -84,7 +84,7 @@ def said(hashmatch: Installation) -> dict[str, dict[str, Any]]:
 
 def asked(hashmatch: Installation, *command: str) -> Any:
     """What a reading command says, without a new process for it."""
-    return json.loads(hashmatch.here(*command, "--json").stdout)
+    return json.loads(hashmatch.run(*command, "--json").stdout)
 
 
 def list_both(site: Site, drawn: Drawn) -> None:
@@ -323,12 +323,12 @@ def test_the_breaker_counts_renditions_as_the_one_clip_they_are(hashmatch, drawn
     assert len(summary["alarms"]) == 1
     outcomes = {(key.split("/")[0], outcome) for key, (outcome, _) in hashmatch.outcomes().items()}
     assert len(outcomes) == 2
-    shown = hashmatch.here("runs", "show").stdout.splitlines()
+    shown = hashmatch.run("runs", "show").stdout.splitlines()
     held = [line for line in shown if line.startswith("review")]
     assert len(held) == 3
     assert all("for review only: the circuit breaker holds frames/v1" in line for line in held)
-    review = json.loads(hashmatch.here("review", "list", "--json").stdout)[0]["review"]
-    (why,) = json.loads(hashmatch.here("review", "show", review, "--json").stdout)["why"]
+    review = json.loads(hashmatch.run("review", "list", "--json").stdout)[0]["review"]
+    (why,) = json.loads(hashmatch.run("review", "show", review, "--json").stdout)["why"]
     assert "circuit breaker" in why
 
 

@@ -53,10 +53,10 @@ class Desk:
         return self.hashmatch.json(*how, code=(0, 10))
 
     def asks(self, *command: str) -> Any:
-        return json.loads(self.hashmatch.here("review", *command, "--json").stdout)
+        return json.loads(self.hashmatch.run("review", *command, "--json").stdout)
 
     def decides(self, *command: str, code: int = 0) -> str:
-        return self.hashmatch.here("review", *command, code=code).stdout
+        return self.hashmatch.run("review", *command, code=code).stdout
 
     def outcomes(self) -> dict[str, str]:
         return dict(self.site.ask(select(ClipRow.key, ClipRow.outcome)))
@@ -104,8 +104,8 @@ def imports(desk: Desk, *, at: float) -> None:
         for entry, seed in SCENES.items()
     ]
     file = write_csv(desk.hashmatch.home / "partner.csv", rows)
-    said = desk.hashmatch.here("lists", "import", "partner", str(file)).stderr
-    desk.hashmatch.here(*said.rpartition(": hashmatch ")[2].split())
+    said = desk.hashmatch.run("lists", "import", "partner", str(file)).stderr
+    desk.hashmatch.run(*said.rpartition(": hashmatch ")[2].split())
 
 
 def reference(picture: Picture) -> str:
@@ -188,12 +188,12 @@ def test_a_clip_that_changed_or_vanished_is_not_confirmed(desk):
     changed, vanished = desk.review_of("changed.mp4"), desk.review_of("vanished.mp4")
     desk.puts("changed.mp4", "none")
     remove(desk.site, "vanished.mp4")
-    assert "changed" in desk.hashmatch.here("review", "confirm", changed, code=26).stderr
-    assert "vanished" in desk.hashmatch.here("review", "confirm", vanished, code=26).stderr
+    assert "changed" in desk.hashmatch.run("review", "confirm", changed, code=26).stderr
+    assert "vanished" in desk.hashmatch.run("review", "confirm", vanished, code=26).stderr
     assert {leaf["why"] for leaf in desk.leaves("review-gone")} == {"changed", "vanished"}
     assert desk.open_reviews() == set()
     assert desk.leaves("review-confirmed") == desk.leaves("case-detected") == []
-    assert "gone" in desk.hashmatch.here("review", "confirm", changed, code=26).stderr
+    assert "gone" in desk.hashmatch.run("review", "confirm", changed, code=26).stderr
     desk.scans()
     assert desk.outcomes()["changed.mp4"] == "clean"
 

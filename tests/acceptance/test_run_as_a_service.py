@@ -76,13 +76,13 @@ def test_output_is_utf_8_or_escapes_whatever_the_locale(scanned, locales, lang):
 @pytest.mark.parametrize("closed", ["2>&-", "<&- >&- 2>&-"])
 def test_a_run_is_whole_whatever_streams_are_closed(scanned, closed):
     command = f"{shlex.join([*HASHMATCH, 'rescan', '--stored'])} {closed}"
-    before = len(json.loads(scanned.here("runs", "list", "--json").stdout))
+    before = len(json.loads(scanned.run("runs", "list", "--json").stdout))
     done = subprocess.run(
         ["/bin/sh", "-c", command], cwd=scanned.home, env=scanned.environment, capture_output=True
     )
     assert done.returncode in (0, 10), done.stderr
     assert b"Traceback" not in done.stderr
-    runs = json.loads(scanned.here("runs", "list", "--json").stdout)
+    runs = json.loads(scanned.run("runs", "list", "--json").stdout)
     assert len(runs) == before + 1
     assert runs[0]["status"] == "finished"
 
@@ -119,7 +119,7 @@ def events(done: subprocess.CompletedProcess[str]) -> list[dict[str, object]]:
 
 def test_a_run_that_ends_says_counts_exit_code_and_seconds_in_its_log(scanned):
     first, *_, last = events(
-        scanned.here("rescan", "--prefix", "", "--since", "2000-01-01", code=10)
+        scanned.run("rescan", "--prefix", "", "--since", "2000-01-01", code=10)
     )
     assert (first["level"], last["level"]) == ("notice", "notice")
     assert last["outcomes"]["unscannable"] == 1 == last["listed"]
@@ -138,7 +138,7 @@ def test_a_log_in_json_stays_json_when_a_run_fails(scanned):
         before = scanned.environment
         scanned.environment = {**before, **environment}
         try:
-            done = scanned.here("scan", code=code)
+            done = scanned.run("scan", code=code)
         finally:
             scanned.environment = before
         last = events(done)[-1]
@@ -157,16 +157,16 @@ def test_a_log_in_json_stays_json_when_a_run_fails(scanned):
     ],
 )
 def test_the_level_of_the_log_can_be_said(scanned, options, levels):
-    done = scanned.here("rescan", "--since", "2000-01-01", *options, code=10)
+    done = scanned.run("rescan", "--since", "2000-01-01", *options, code=10)
     assert {event["level"] for event in events(done)} == levels
 
 
 def test_the_level_of_the_log_can_be_set(scanned):
     scanned.environment["HASHMATCH_REPORT__LOG_LEVEL"] = "notice"
     try:
-        done = scanned.here("-v", "rescan", "--since", "2000-01-01", code=10)
+        done = scanned.run("-v", "rescan", "--since", "2000-01-01", code=10)
         assert {event["level"] for event in events(done)} == {"notice", "info"}
-        done = scanned.here("rescan", "--since", "2000-01-01", code=10)
+        done = scanned.run("rescan", "--since", "2000-01-01", code=10)
         assert {event["level"] for event in events(done)} == {"notice"}
     finally:
         del scanned.environment["HASHMATCH_REPORT__LOG_LEVEL"]
@@ -257,7 +257,7 @@ def test_the_unit_in_the_documentation_runs_as_it_is_written(scanned, tmp_path):
 def test_an_auditor_on_a_single_server_works_on_a_copy_without_hashes(scanned, tmp_path):
     site = scanned.copied(tmp_path / "site")
     shutil.copy(site.home / "listed.mp4", site.clips / "listed.mp4")
-    site.here("scan", code=10)
+    site.run("scan", code=10)
     text = (ROOT / "docs" / "custody.md").read_text("utf-8")
     found = re.search(r"<!-- auditor -->\n```sh\n(.*?)```", text, re.DOTALL)
     assert found is not None
@@ -289,7 +289,7 @@ def test_an_auditor_on_a_single_server_works_on_a_copy_without_hashes(scanned, t
             check=False,
         )
 
-    case = json.loads(site.here("quarantine", "list", "--json").stdout)[0]["case"]
+    case = json.loads(site.run("quarantine", "list", "--json").stdout)[0]["case"]
     for words in (
         ("audit", "verify"),
         ("audit", "show"),

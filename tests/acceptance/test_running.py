@@ -195,7 +195,7 @@ def test_a_damaged_fingerprint_costs_its_clip_and_is_made_anew(hashmatch):
 
 def test_turned_copies_are_found_where_a_list_or_a_rescan_asks_for_them(hashmatch):
     """Mirrored ones always; what was hashed without the other orientations is never silently clean."""
-    hashmatch.here("lists", "set", "partner", "--action", "review")
+    hashmatch.run("lists", "set", "partner", "--action", "review")
     write_clip(hashmatch.clips / "mirrored.mp4", seed=99, hflip=True, **SIZE)
     write_clip(hashmatch.clips / "turned.mp4", seed=99, rotation=90, **SIZE)
     write_clip(hashmatch.clips / "other.mp4", seed=5, **SIZE)
@@ -211,7 +211,7 @@ def test_turned_copies_are_found_where_a_list_or_a_rescan_asks_for_them(hashmatc
     hashmatch.json("rescan", "--prefix", "turned")
     assert said() == {"turned.mp4": "clean"}
 
-    hashmatch.here("lists", "set", "partner", "--orientations", "all")
+    hashmatch.run("lists", "set", "partner", "--orientations", "all")
     stored = hashmatch.json("rescan", "--stored", code=10)
     assert stored["unscannable"] == {"other-recipe": 2}
     assert said() == {

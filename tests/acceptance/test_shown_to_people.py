@@ -93,7 +93,7 @@ def test_nothing_that_others_chose_reaches_a_terminal_raw(hostile, tmp_path, pat
         if stream is not Terminal and nowhere == there:
             continue
         with mock.patch("installation.io.StringIO", stream):
-            done = twin.here(*path, *given, code=[*range(50)])
+            done = twin.run(*path, *given, code=[*range(50)])
         for said in (done.stdout, BAR.sub("", done.stderr)):
             raw = {one for one in said if not one.isprintable()} - {"\n", "\t"}
             assert not raw, ascii(said)[:2000]
@@ -102,9 +102,7 @@ def test_nothing_that_others_chose_reaches_a_terminal_raw(hostile, tmp_path, pat
 
 def test_the_name_of_a_clip_is_one_cell_of_one_row(hostile):
     rows = [
-        line.split("\t")
-        for line in hostile.here("runs", "show").stdout.splitlines()
-        if "\t" in line
+        line.split("\t") for line in hostile.run("runs", "show").stdout.splitlines() if "\t" in line
     ]
     assert sorted(row[:2] for row in rows) == [
         ["matched", f"{SHOWN}.mp4"],
@@ -113,7 +111,7 @@ def test_the_name_of_a_clip_is_one_cell_of_one_row(hostile):
 
 
 def test_json_has_the_exact_text_and_nothing_that_a_terminal_obeys(hostile):
-    said = hostile.here("runs", "show", "--json").stdout
+    said = hostile.run("runs", "show", "--json").stdout
     assert {clip["key"] for clip in json.loads(said)["clips"]} == {
         f"{HOSTILE}.mp4",
         f"{HOSTILE}.txt",
@@ -212,18 +210,18 @@ def test_an_id_may_be_given_by_its_beginning(hostile, form):
         "begun": case[:10],
         "begun without the word": case[5:9],
     }[form]
-    assert json.loads(hostile.here("quarantine", "show", given, "--json").stdout)["case"] == case
+    assert json.loads(hostile.run("quarantine", "show", given, "--json").stdout)["case"] == case
 
 
 def test_a_run_may_be_given_by_its_beginning(hostile):
-    run = json.loads(hostile.here("runs", "list", "--json").stdout)[-1]["run"]
-    assert json.loads(hostile.here("runs", "show", run[:-2], "--json").stdout)["run"] == run
+    run = json.loads(hostile.run("runs", "list", "--json").stdout)[-1]["run"]
+    assert json.loads(hostile.run("runs", "show", run[:-2], "--json").stdout)["run"] == run
 
 
 @pytest.mark.parametrize("given", ["", "case-", "case-7", "c"])
 def test_nearly_nothing_is_no_id(hostile, given):
     """An empty variable in a script must not mean the only case there is."""
-    assert "There is no case" in hostile.here("quarantine", "show", given, code=22).stderr
+    assert "There is no case" in hostile.run("quarantine", "show", given, code=22).stderr
 
 
 def test_a_beginning_that_several_ids_have_is_refused_with_all_of_them(hostile, tmp_path):
@@ -237,10 +235,10 @@ def test_a_beginning_that_several_ids_have_is_refused_with_all_of_them(hostile, 
             f"""select ?, 'other', {", ".join(kept)} from "case" """,
             (other,),
         )
-    refused = twin.here("quarantine", "show", hostile.case[:12], code=2).stderr
+    refused = twin.run("quarantine", "show", hostile.case[:12], code=2).stderr
     assert hostile.case in refused
     assert other in refused
-    assert twin.here("quarantine", "show", hostile.case, "--json").stdout
+    assert twin.run("quarantine", "show", hostile.case, "--json").stdout
 
 
 def test_every_command_that_takes_an_id_takes_its_beginning(hostile, tmp_path):
@@ -253,5 +251,5 @@ def test_every_command_that_takes_an_id_takes_its_beginning(hostile, tmp_path):
         calls = arguments(path, command, whole[:12])[0]
         calls = [whole[:12] if one == REVIEW else one for one in calls]
         twin = hostile.copied(tmp_path / "-".join(path))
-        said = twin.here(*path, *calls, code=[*range(50)])
+        said = twin.run(*path, *calls, code=[*range(50)])
         assert f"There is no {whole.partition('-')[0]}" not in said.stderr, path

@@ -136,7 +136,7 @@ CAUSES = {
 
 
 def test_what_storage_answered_is_in_the_run_and_on_the_log(bad_night: Night):
-    shown = bad_night.hashmatch.here("runs", "show").stdout.splitlines()
+    shown = bad_night.hashmatch.run("runs", "show").stdout.splitlines()
     for key, cause in CAUSES.items():
         (line,) = (line for line in shown if key in line.split("\t")[1:2])
         assert cause in line

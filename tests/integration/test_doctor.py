@@ -44,7 +44,7 @@ def examined(home: Installation, code: int = 0, **settings: str) -> dict[str, tu
         **home.environment,
         **{f"HASHMATCH_{name.upper()}": value for name, value in settings.items()},
     }
-    found = json.loads(there.here("doctor", "--json", code=code).stdout)
+    found = json.loads(there.run("doctor", "--json", code=code).stdout)
     return {each["what"]: (each["ok"], each["says"]) for each in found}
 
 
@@ -169,7 +169,7 @@ def vault_in(bucket: Bucket, home: Installation) -> dict[str, str]:
     ("settings", "says"),
     [
         ({}, "no jurisdiction: nothing can be destroyed; 0 custodians: nothing can be released"),
-        ({"people__custodians": '["alice"]'}, "1 custodians: nothing can be released"),
+        ({"people__custodians": '["alice"]'}, "1 custodian: nothing can be released"),
         ({"custody__jurisdictions": '["US", "UK"]'}, "retention of US, UK"),
     ],
 )

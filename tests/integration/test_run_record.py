@@ -162,6 +162,23 @@ def test_a_run_that_was_killed_is_accounted_for_by_the_next(archive: Archive, cl
     assert sum(body["clips"] for _, body in leaves(archive.db, "shard-scanned")) == 7
 
 
+@pytest.mark.parametrize(
+    ("kind", "says"),
+    [("scan", "its clips are due again"), ("rescan", "start it again for the rest")],
+)
+def test_the_next_run_says_of_one_that_was_killed_how_it_goes_on(
+    small: Archive, caplog: pytest.LogCaptureFixture, kind: str, says: str
+) -> None:
+    engine = type("Killed", (Scanning,), {"after": 2, "happens": Killed()})
+    with pytest.raises(Killed):
+        scan(small, engine)
+    with small.db.write() as session:
+        (killed,) = session.scalars(select(RunRow.id))
+        session.execute(update(RunRow).values(kind=kind))
+    scan(small)
+    assert f"run {killed} was interrupted; {says}" in caplog.messages
+
+
 def test_a_run_that_fails_is_accounted_for_and_signed(archive: Archive) -> None:
     class Failing(Scanning):
         after, happens = 4, CanaryFailed(when="end", problem="dark")
