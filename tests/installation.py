@@ -72,6 +72,7 @@ class Installation:
     def run(self, *command: str, code: int | Sequence[int] = 0) -> subprocess.CompletedProcess[str]:
         """Run a command that must end with `code`."""
         output, errors, status = io.StringIO(), io.StringIO(), 0
+        self.home.mkdir(parents=True, exist_ok=True)
         with (
             chdir(self.home),
             mock.patch.dict(os.environ, self.environment, clear=True),

@@ -88,7 +88,7 @@ def list_command(app: App, name: str | None, state: str, as_json: bool) -> None:
         emit_json(reviews)
         return
     columns = ["review", "state", "opened_at", "waited", "lists", "categories", "matches"]
-    columns.append("clip_key")
+    columns += ["clip_key", "why"]
     table(columns, [[cell(review[column]) for column in columns] for review in reviews])
 
 
@@ -289,13 +289,21 @@ def _overview(session: Session, row: ReviewRow) -> dict[str, Any]:
         "lists": sorted({match.list_name for match in matches}),
         "categories": sorted({match.classification for match in matches if match.classification}),
         "matches": len(matches),
+        "why": _why(session, row, matches),
         "run": row.run_id,
         "clip_key": session.get_one(ClipRow, row.clip_id).key,
     }
 
 
-def _details(session: Session, row: ReviewRow) -> dict[str, Any]:
+def _why(session: Session, row: ReviewRow, matches: Sequence[MatchRow]) -> list[str]:
+    """What the run said of why its matches are no more than for review, a sentence a cause."""
     from hashmatch.db.queries import work_of
+
+    looked = work_of(session, matches[0].run_id if matches else row.run_id, row.clip_id)
+    return (looked.notes if looked is not None else None) or []
+
+
+def _details(session: Session, row: ReviewRow) -> dict[str, Any]:
     from hashmatch.db.schema import ClipRow, StandingRow
     from hashmatch.report.evidence import in_words
     from hashmatch.reviews.findings import Finding, digests_of
@@ -303,8 +311,6 @@ def _details(session: Session, row: ReviewRow) -> dict[str, Any]:
 
     clip = session.get_one(ClipRow, row.clip_id)
     matches_of = _matches(session, row)
-    run = matches_of[0].run_id if matches_of else row.run_id
-    looked = work_of(session, run, row.clip_id)
     digested = digests_of(session, row.clip_id, row.etag)
     said = said_of(session, row.clip_id, row.etag, digested.sha256 if digested else None)
     matches = []
@@ -335,7 +341,7 @@ def _details(session: Session, row: ReviewRow) -> dict[str, Any]:
         "channel": clip.channel,
         "opened_at": shown_time(row.opened_at),
         "waited": _waited(row),
-        "why": (looked.notes if looked is not None else None) or [],
+        "why": _why(session, row, matches_of),
         "run": row.run_id,
         "renditions": _renditions(session, clip.rendition_of, row.id),
         "decided_at": shown_time(row.decided_at),

@@ -234,6 +234,8 @@ def evidence(tmp_path_factory: pytest.TempPathFactory) -> Evidence:
     files = [str(path) for path in (*drawn.values(), unrelated)]
     evidence.run("check", *files, "--json")
     evidence.run("check", *files)
+    evidence.run("check", *files, "--list", str(second))
+    evidence.run("help", "settings")
     evidence.run("doctor", "--json")
     evidence.run("doctor")
     for reading in (
@@ -464,7 +466,7 @@ def test_logs_metrics_and_leaves_name_no_clip(evidence: Evidence) -> None:
 
 def test_nothing_says_how_near_a_clean_clip_came(evidence: Evidence) -> None:
     """A look at a near miss and one at an unrelated clip differ in the clip's name only."""
-    as_json, as_text = evidence.of("check")
+    as_json, *as_texts = evidence.of("check")  # with the active lists, with a list given as a file
     paths = [str(evidence.hashmatch.home / "outside" / f"{name}.mp4") for name in
              ("erin-near", "fred-clean", "unrelated")]  # fmt: skip
     objects = re.findall(r"^  \{.*?^  \}", as_json.stdout, re.MULTILINE | re.DOTALL)
@@ -472,10 +474,12 @@ def test_nothing_says_how_near_a_clean_clip_came(evidence: Evidence) -> None:
     assert len(said) == 3
     assert len(set(said)) == 1
     assert '"clean"' in said[0]
-    lines = [line.replace(path, "PATH") for path in paths for line in as_text.stdout.splitlines()
-             if path in line]  # fmt: skip
-    assert len(lines) == 3
-    assert len(set(lines)) == 1
+    assert len(as_texts) == 2
+    for as_text in as_texts:
+        lines = [line.replace(path, "PATH") for path in paths
+                 for line in as_text.stdout.splitlines() if path in line]  # fmt: skip
+        assert len(lines) == 3
+        assert len(set(lines)) == 1
 
 
 def test_no_record_says_how_near_a_clean_clip_came(evidence: Evidence) -> None:

@@ -327,8 +327,10 @@ def test_the_breaker_counts_renditions_as_the_one_clip_they_are(hashmatch, drawn
     held = [line for line in shown if line.startswith("review")]
     assert len(held) == 3
     assert all("for review only: the circuit breaker holds frames/v1" in line for line in held)
-    review = json.loads(hashmatch.run("review", "list", "--json").stdout)[0]["review"]
-    (why,) = json.loads(hashmatch.run("review", "show", review, "--json").stdout)["why"]
+    waiting = json.loads(hashmatch.run("review", "list", "--json").stdout)[0]
+    shown = json.loads(hashmatch.run("review", "show", waiting["review"], "--json").stdout)
+    (why,) = shown["why"]
+    assert waiting["why"] == [why]
     assert "circuit breaker" in why
 
 
