@@ -74,8 +74,8 @@ def put(session: Session, kind: str, case: CaseRow, clip: ClipRow, at: datetime)
         )
     )
     session.flush()
-    leaf: dict[str, Json] = {"case": case.id, "message": message, "asked": kind, "do": _DO[kind]}
-    log.append(session, "platform-asked", leaf, at)
+    leaf: dict[str, Json] = {"case": case.id, "message": message, "says": kind, "do": _DO[kind]}
+    log.append(session, "platform-message", leaf, at)
     return message
 
 

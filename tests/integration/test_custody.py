@@ -54,7 +54,7 @@ def test_a_matched_clip_ends_in_the_vault_and_nowhere_else(tmp_path, db, keys):
         "case-intends",
         "case-verified",
         "case-intends",
-        "platform-asked",
+        "platform-message",
         "platform-not-told",
         "case-withdrawn",
         "case-intends",
@@ -261,7 +261,7 @@ class TestReupload:
         assert scene.original() is None
         assert scene.sealed() == sealed
         assert scene.way()[5:] == ["case-reopened", "case-withdrawn", "case-removed"]
-        assert scene.kinds().count("platform-asked") == 2
+        assert scene.kinds().count("platform-message") == 2
 
     def test_other_content_under_the_name_of_an_ended_case_overwrites_nothing(self, scene):
         scene.custody().advance(scene.case)

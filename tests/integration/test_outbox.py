@@ -54,7 +54,7 @@ def test_the_same_thing_is_put_once_and_keeps_its_id_and_bytes(cases: Cases):
     body = cases.row(message).body
     assert cases.put(case, at=AT + timedelta(days=1)) == message
     assert cases.row(message).body == body
-    assert len(cases.leaves("platform-asked")) == 1
+    assert len(cases.leaves("platform-message")) == 1
 
 
 @pytest.mark.parametrize(
@@ -76,13 +76,13 @@ def test_other_cases_and_the_contrary_are_other_messages(cases: Cases):
     assert all(len(message) <= 40 and "." not in message for message in ids)
 
 
-def test_asking_is_on_the_log_without_the_clip(cases: Cases):
+def test_what_is_to_be_said_is_on_the_log_without_the_clip(cases: Cases):
     message = cases.put(cases.open())
-    assert cases.leaves("platform-asked") == [
+    assert cases.leaves("platform-message") == [
         {
             "case": "case-a",
             "message": message,
-            "asked": "clip.withdraw",
+            "says": "clip.withdraw",
             "do": ["disable", "purge"],
         }
     ]
