@@ -7,6 +7,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+# Seconds of presentation time that one stream or animation may have: longer than any recording. A file
+# that names more is damaged.
+LONGEST = 1e5
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:

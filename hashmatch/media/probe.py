@@ -85,13 +85,18 @@ def _boxed(head: bytes) -> bool:
     return head[4:8] in _BOXES
 
 
+def is_avif(head: bytes) -> bool:
+    """Whether it says, among other things that it may be, that it is an AVIF picture."""
+    size = int.from_bytes(head[:4], "big")
+    brands = {head[at : at + 4] for at in (8, *range(16, min(size, len(head)), 4))}
+    return head[4:8] == b"ftyp" and bool(brands & _AVIF_BRANDS)
+
+
 def _boxed_format(head: bytes) -> Format:
     if head[4:8] != b"ftyp":
         return Format(Kind.VIDEO, "mov")
     brand = head[8:12]
-    size = int.from_bytes(head[:4], "big")
-    brands = {head[at : at + 4] for at in range(16, min(size, len(head)), 4)}
-    if brand in _AVIF_BRANDS or (brand in _HEIF_BRANDS and brands & _AVIF_BRANDS):
+    if brand in _AVIF_BRANDS or (brand in _HEIF_BRANDS and is_avif(head)):
         return Format(Kind.STILL, "AVIF")
     if brand in _HEIF_BRANDS:
         raise Unseeable(Reason.UNSUPPORTED_CODEC, "a HEIF picture")

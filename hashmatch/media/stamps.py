@@ -17,6 +17,8 @@ from av.stream import Stream
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
+from hashmatch.media.limits import LONGEST
+
 # FFmpeg's own tool takes a longer step than this for a discontinuity (-dts_delta_threshold). Back
 # a decoding time never goes, but for rounding.
 _JUMP_AHEAD = 10.0
@@ -27,7 +29,9 @@ _LONGEST_STEP = 1.0
 
 
 class Stamps:
-    """One pass over one stream. `jumped`: a discontinuity was closed."""
+    """One pass over one stream. `jumped`: a discontinuity was closed; absurd: a time or a duration
+    was beyond `limits.LONGEST`, which is given in its place.
+    """
 
     def __init__(self, stream: VideoStream, demuxer: str) -> None:
         base = stream.time_base or Fraction(1, 1000)
@@ -42,7 +46,7 @@ class Stamps:
         self._length = 0.0
         self._shown: float | None = None
         self._queue: deque[float] = deque()
-        self.jumped = False
+        self.jumped = self.absurd = False
 
     def packet(self, packet: Packet[Stream]) -> tuple[float, float]:
         """Its time and duration. A jump is closed in the packet too, so that its frame follows."""
@@ -54,6 +58,9 @@ class Stamps:
         if self._origin is None:
             self._origin = stamp
         t = max(0.0, self._seconds(stamp - self._origin))
+        if max(t, length) > LONGEST:
+            self.absurd = True
+            t, length = min(t, LONGEST), min(length, LONGEST)
         if self._by_decoding:
             self._queue.append(t)
         return t, length
@@ -78,7 +85,7 @@ class Stamps:
             t = self._next()
         else:
             t = self._seconds(frame.pts - (self._origin or 0))
-        self._shown = max(t, self._shown or 0.0)
+        self._shown = min(LONGEST, max(t, self._shown or 0.0))
         return self._shown
 
     def _next(self) -> float:

@@ -31,7 +31,7 @@ from PIL.Image import Transpose
 
 from hashmatch.media.frame import Frame
 from hashmatch.media.intact import is_whole
-from hashmatch.media.limits import Limits
+from hashmatch.media.limits import LONGEST, Limits
 from hashmatch.media.structure.window import Window
 from hashmatch.media.unseeable import Unseeable
 from hashmatch.model import Reason, Sampling
@@ -150,7 +150,10 @@ class StillReader:
         number = 0
         while True:
             t = self.seen
-            self.seen += _seconds_shown(self._image)
+            self.seen = min(LONGEST, self.seen + _seconds_shown(self._image))
+            if picture.size != (self.width, self.height):
+                # A GIF's later pictures may go beyond its screen, to which browsers keep.
+                yield from _frames(t, picture.crop((0, 0, self.width, self.height)))
             yield from _frames(t, picture)
             number += 1
             # The further pictures of a JPEG (depth, gain map) are never shown.

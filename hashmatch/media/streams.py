@@ -25,13 +25,13 @@ from hashmatch.media.container import (
     open_container,
 )
 from hashmatch.media.limits import Limits
-from hashmatch.media.probe import Format, Kind
+from hashmatch.media.probe import HEAD, Format, Kind, is_avif
 from hashmatch.media.ranged import RangedFile
 from hashmatch.media.reader import Reader
 from hashmatch.media.sections import sections
 from hashmatch.media.still import StillReader
 from hashmatch.media.structure import boxes, flv, mpegts
-from hashmatch.media.structure.window import Window
+from hashmatch.media.structure.window import Window, read_at
 from hashmatch.media.unseeable import Unseeable
 from hashmatch.media.video import VideoReader
 from hashmatch.model import Reason, Sampling
@@ -96,9 +96,31 @@ def _of_section(
     file: BinaryIO, format: Format, sampling: Sampling, limits: Limits
 ) -> tuple[list[Opener], bool]:
     """What one section shows, and whether there is more. Raises Unseeable if it cannot be opened."""
+    if format.name in ("AVIF", "mov"):
+        return _of_boxes(file, sampling, limits)
     if format.kind is Kind.STILL:
         return [partial(StillReader, file, format.name)], False
-    demuxer = format.name
+    return _of_container(file, format.name, sampling, limits), False
+
+
+def _of_boxes(file: BinaryIO, sampling: Sampling, limits: Limits) -> tuple[list[Opener], bool]:
+    """What a file of boxes shows: its picture, its movie, or both, as one player or another has it."""
+    openers: list[Opener] = []
+    head = read_at(file, 0, HEAD)
+    if is_avif(head):
+        picture = file
+        if head[8:12] not in (b"avif", b"avis"):  # Pillow goes by the first brand, browsers by any
+            picture = Window(file, 12, file.seek(0, SEEK_END), head[:8] + b"avif")
+        openers.append(partial(StillReader, picture, "AVIF"))
+        # The image sequence is a movie as well, and need not show what the picture does.
+        if not boxes.has_movie(file):
+            return openers, False
+    openers += _of_container(file, "mov", sampling, limits)
+    return openers, boxes.several_codecs(file)
+
+
+def _of_container(file: BinaryIO, demuxer: str, sampling: Sampling, limits: Limits) -> list[Opener]:
+    """The video streams of a container, and the pictures attached to it."""
     heard = complaints.heard()
     container = open_container(file, demuxer, limits)
     opened: Opened | None = Opened(container, heard)
@@ -113,7 +135,7 @@ def _of_section(
     openers += [partial(_attached, file, demuxer, index, sampling) for index in pictures]
     if opened is not None:
         container.close()
-    return openers, demuxer == "mov" and boxes.several_codecs(file)
+    return openers
 
 
 def _tracks(file: BinaryIO, demuxer: str, numbers: list[int]) -> Iterator[_Track]:

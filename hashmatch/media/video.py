@@ -47,7 +47,7 @@ from hashmatch.media.container import (
 )
 from hashmatch.media.frame import Frame
 from hashmatch.media.indexed import IndexedPackets
-from hashmatch.media.limits import Limits
+from hashmatch.media.limits import LONGEST, Limits
 from hashmatch.media.ranged import RangedFile
 from hashmatch.media.stamps import Stamps
 from hashmatch.media.timeline import Timeline
@@ -122,6 +122,7 @@ class VideoReader:
         self._not_implemented = False
         self._intact = False
         self._complained = 0
+        self._patched = -math.inf  # time of the last packet that the decoder complained of
         self._jumped = False
         self._passed_over = 0
         self.sampling: Sampling | None = sampling
@@ -136,6 +137,8 @@ class VideoReader:
         filled_in = demuxer == "mpegts" and own is not None and abs(own - (whole or 0.0)) < _TICK
         self._borrowed = own is None or filled_in
         self.duration = whole if self._borrowed else own
+        if self.duration is not None and self.duration > LONGEST:
+            self._damaged, self.duration = True, None
         self._frames = self._read(sampling)
         try:
             self._first = next(self._frames, None)
@@ -211,6 +214,8 @@ class VideoReader:
         """Frames later than `after`. Returns the last one's time where the sampling fails."""
         stamps = Stamps(self._stream, self._demuxer)
         self._intact = False  # without a keyframe before it, a frame is predicted from nothing
+        self._patched = -math.inf
+        self._complained = complaints.count(self._decoder)
         packets = self._packets()
         held: deque[_Held] = deque()
         last = after
@@ -238,7 +243,7 @@ class VideoReader:
                 self.height, self.width = frame.luma.shape
                 last = frame.t
                 yield frame
-        self._damaged |= packets.damaged
+        self._damaged |= packets.damaged or stamps.absurd
         self._jumped |= stamps.jumped
         if self.trouble is None and not self._note_gap(math.inf, sampling):
             return last
@@ -268,12 +273,16 @@ class VideoReader:
             # Not every decoder knows how to leave frames out; VP9's decodes all it is given.
             fed = sampling is not Sampling.KEYFRAMES or packet.is_keyframe
             t, duration = stamps.packet(packet)
-            self._line.packet(t, duration, wanted=fed and not packet.is_discard)
+            self._line.packet(t, duration, wanted=fed)
             if packet.is_corrupt:
-                # By the demuxer's own account, as where the counters of a transport stream skip.
+                # By the demuxer's own account, as where the counters of a transport stream skip. What
+                # is predicted from it is none of it seen.
                 self._line.loss(t)
+                self._intact, self._patched = False, t
             if not fed:
                 return
+            if packet.is_discard:
+                packet = _shown(packet)
         try:
             if packet is not None and sampling is Sampling.KEYFRAMES:
                 frames = self._decode_alone(packet)
@@ -289,7 +298,7 @@ class VideoReader:
             self._line.loss(min(t, self._line.end))
             self._intact = False
             return
-        self._note_complaints()
+        self._note_complaints(t)
         for frame in frames:
             shown = stamps.frame(frame)
             if frame.width * frame.height > self._limits.max_pixels:
@@ -299,14 +308,17 @@ class VideoReader:
             if frame.is_corrupt:
                 self._intact = False
             elif frame.key_frame or frame.pict_type is PictureType.I:
-                self._intact = True
+                self._intact = shown > self._patched
             yield _Held(self._frame(frame, shown), self._intact)
 
-    def _note_complaints(self) -> None:
-        """What a decoder patches up is the ground of all that follows, up to the next keyframe."""
+    def _note_complaints(self, t: float) -> None:
+        """What a decoder patches up is the ground of all that follows, up to the next keyframe.
+
+        t: of the packet, which may be a keyframe's own.
+        """
         complained = complaints.count(self._decoder)
         if complained > self._complained:
-            self._complained, self._intact = complained, False
+            self._complained, self._intact, self._patched = complained, False, t
 
     def _frame(self, decoded: VideoFrame, t: float) -> Frame:
         turn = self._turns.of(decoded)
@@ -366,11 +378,14 @@ class VideoReader:
     def _rounding(self) -> float:
         """Seconds by which a container may claim more than its packets fill, and lack no frame.
 
-        Writers count the start of the first frame twice, or round to a frame more.
+        Writers count the start of the first frame twice, which is where reordering delays it to, or
+        round to a frame more.
         """
         base, start = self._stream.time_base, self._stream.start_time
         offset = float(start * base) if base is not None and start is not None else 0.0
-        return min(max(offset, 0.0), self._limits.max_gap_seconds) + _ROUNDED * self._line.step
+        step = self._line.step
+        delay = max(self._limits.max_gap_seconds, _REORDERED * step)
+        return min(max(offset, 0.0), delay) + _ROUNDED * step
 
     def _declared_step(self) -> float | None:
         """Seconds between frames by what the file says of them, None where it says nothing."""
@@ -384,6 +399,20 @@ class VideoReader:
         if self.trouble is not None and self.trouble is not Reason.TRUNCATED:
             return self.trouble
         return Reason.UNSUPPORTED_CODEC if self._not_implemented else Reason.DAMAGED
+
+
+def _shown(packet: Packet[Stream]) -> Packet[Stream]:
+    """The packet without its demuxer's mark that nobody is to see its frame.
+
+    Fragments of an MP4 that go over others in time are marked; a browser that is fed them shows them.
+    """
+    copy: Packet[Stream] = Packet(bytes(packet))
+    copy.stream, copy.time_base = packet.stream, packet.time_base
+    copy.pts, copy.dts, copy.duration = packet.pts, packet.dts, packet.duration
+    copy.is_keyframe = packet.is_keyframe
+    for data in packet.iter_sidedata():
+        copy.set_sidedata(data)
+    return copy
 
 
 def _picture(decoded: VideoFrame, turn: pixels.Turn) -> Image.Image:

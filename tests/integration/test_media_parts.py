@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, PngImagePlugin
 
-from hashmatch.media.limits import Limits
+from hashmatch.media.limits import LONGEST, Limits
 from hashmatch.media.reader import Reader, open_media
 from hashmatch.media.sections import sections
 from hashmatch.media.unseeable import Unseeable
@@ -203,6 +203,28 @@ def test_a_hole_that_the_container_goes_on_behind_is_not_seen(name: str) -> None
     assert reader.seen < 0.9 * reader.duration
 
 
+@pytest.mark.parametrize("format", ["avi", "mov", "matroska"])
+def test_keyframes_that_a_decoder_complains_of_are_not_seen(format: str) -> None:
+    """Each picture is a keyframe, and is itself what is damaged."""
+    clip = bytearray(drawn(format, codec="mjpeg", pix_fmt="yuvj420p"))
+    starts = [at for at in range(len(clip)) if clip.startswith(b"\xff\xda", at)]
+    for at in starts[10:20]:
+        clip[at + 100 : at + 500] = b"\xff\xd9" * 200
+    frames, reader = look(bytes(clip))
+    assert frames
+    assert reader.trouble is Reason.TRUNCATED
+    assert reader.seen < 0.75
+
+
+def test_what_is_predicted_from_a_packet_that_is_flagged_is_not_seen() -> None:
+    clip = bytearray(drawn("mpegts", seconds=2, options={"g": "60", "bf": "0"}))
+    flagged = len(clip) // 188 // 3 * 188
+    clip[flagged + 1] |= 0x80  # transport error
+    _, reader = look(bytes(clip))
+    assert reader.trouble is Reason.TRUNCATED
+    assert reader.seen < 1
+
+
 def _without_tags(clip: bytes) -> bytes:
     """Of the video tags behind the first, four of five are gone."""
     kept, at, videos = [clip[:13]], 13, 0
@@ -233,10 +255,10 @@ def _without_packets(clip: bytes) -> bytes:
     return clip[: count // 3 * 188] + clip[count * 2 // 3 * 188 :]
 
 
-def test_slides_are_whole() -> None:
-    frames, reader = look(
-        drawn("flv", times=tuple(float(n) for n in range(8)), options={"bf": "0"})
-    )
+@pytest.mark.parametrize("reordered", ["0", "3"])
+def test_slides_are_whole(reordered: str) -> None:
+    slides = tuple(float(n) for n in range(8))
+    frames, reader = look(drawn("flv", times=slides, options={"bf": reordered}))
     assert len(frames) == 8
     assert reader.trouble is None
 
@@ -290,6 +312,50 @@ def test_an_animation_that_claims_another_number_of_frames_is_not_whole() -> Non
     png[at + 12 : at + 16] = struct.pack(">I", zlib.crc32(png[at : at + 12]))
     _, reader = look(bytes(png))
     assert reader.trouble is Reason.TRUNCATED
+
+
+def _fctl(png: bytes, number: int, place: int, value: int) -> bytes:
+    """A number of an animation's frame is another, and the checksum fits."""
+    at = [at for at in range(len(png)) if png.startswith(b"fcTL", at)][number]
+    body = bytearray(png[at : at + 30])
+    body[4 + place : 8 + place] = struct.pack(">I", value)
+    return png[:at] + body + struct.pack(">I", zlib.crc32(body)) + png[at + 34 :]
+
+
+def _animated(format: str) -> bytes:
+    pictures = [Image.fromarray(moving_picture(n, 128, 96, n + 1)) for n in range(4)]
+    buffer = io.BytesIO()
+    pictures[0].save(buffer, format, save_all=True, append_images=pictures[1:], duration=100)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(("number", "place"), [(0, 4), (0, 8), (2, 12), (2, 16)])
+def test_an_animation_that_browsers_show_as_a_still_is_not_whole(number: int, place: int) -> None:
+    """A frame's width, height or place is not within the picture."""
+    assert look(_animated("PNG"))[1].trouble is None
+    try:
+        _, reader = look(_fctl(_animated("PNG"), number, place, 127 if number else 1))
+    except Unseeable:
+        return
+    assert reader.trouble is Reason.TRUNCATED
+
+
+def test_a_picture_beyond_the_screen_of_a_gif_does_not_shrink_the_others() -> None:
+    gif = bytearray(_animated("GIF"))
+    at = [at for at in range(len(gif)) if gif.startswith(b"\x2c" + bytes(4) + b"\x80\0\x60\0", at)]
+    assert len(at) == 4
+    gif[at[1] + 3 : at[1] + 5] = struct.pack("<H", 30_000)
+    frames, reader = look(bytes(gif))
+    assert sorted({t for t, size in frames if size == SIZE}) == pytest.approx([0, 0.1, 0.2, 0.3])
+    assert reader.trouble is None
+
+
+def test_an_animation_of_years_has_times_of_a_clip() -> None:
+    png = _animated("PNG")
+    for number in range(4):
+        png = _fctl(png, number, 20, 0xFFFF_0001)
+    _, reader = look(png)
+    assert reader.seen <= LONGEST
 
 
 SEEDS = (

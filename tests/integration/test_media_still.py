@@ -68,10 +68,14 @@ def test_an_animation_has_timed_frames(format: str) -> None:
         format, pictures[0], save_all=True, append_images=pictures[1:], duration=durations
     )
     frames, reader = look(file)
-    assert [frame.t for frame in frames] == pytest.approx([0, 0.1, 0.3, 0.7])
-    assert reader.seen == pytest.approx(1.0)
-    assert reader.duration == pytest.approx(1.0)
-    for frame, picture in zip(frames, pictures, strict=True):
+    assert [frame.t for frame in frames[:4]] == pytest.approx([0, 0.1, 0.3, 0.7])
+    assert reader.seen == reader.duration
+    shown = pictures
+    if format == "AVIF":  # as pictures, then its still and its track, which need not show the same
+        shown = [*pictures, pictures[0], *pictures]
+    else:
+        assert reader.seen == pytest.approx(1.0)
+    for frame, picture in zip(frames, shown, strict=True):
         assert distance(frame, picture) <= 31
 
 

@@ -11,6 +11,7 @@ Source: ISO/IEC 14496-12; Apple, QuickTime File Format.
 from __future__ import annotations
 
 import os
+import zlib
 from collections.abc import Iterator
 from typing import BinaryIO, NamedTuple
 
@@ -23,6 +24,7 @@ _WHOLE = frozenset(
 _CONTENTS = frozenset((b"moov", b"mdat", b"moof", b"meta"))
 _FRAGMENTED_OR_COMPRESSED = frozenset((b"mvex", b"cmov"))
 _TO_DESCRIPTIONS = (b"trak", b"mdia", b"minf", b"stbl", b"stsd")
+_TO_COMPRESSED = (b"cmov", b"cmvd")
 
 _MOST_BOXES = 64
 _LONGEST_HEADER = 16
@@ -122,17 +124,58 @@ def _movie_header(file: BinaryIO) -> bytes:
     return headers[0]
 
 
-def several_codecs(file: BinaryIO) -> bool:
-    """Whether a track of the movie is described as more than one codec.
+def has_movie(file: BinaryIO) -> bool:
+    """Whether there is a movie in it, or fragments of one."""
+    return any(box.kind in (b"moov", b"moof") for box in _top(file, file.seek(0, os.SEEK_END)))
 
-    FFmpeg's demuxer gives the samples of the first of them and leaves out the others.
+
+def several_codecs(file: BinaryIO) -> bool:
+    """Whether a track of the movie is described as more than one codec, whatever else is in the file.
+
+    FFmpeg's demuxer gives the samples of the first of them and leaves out the others. Where a movie
+    header cannot be read for its size, it may be.
     """
-    try:
-        moov = _movie_header(file)
-        for table in _descend(moov, 0, len(moov), _TO_DESCRIPTIONS):
-            if len({box.kind for box in _boxes(moov, table.body + 8, table.end)}) > 1:
+    size = file.seek(0, os.SEEK_END)
+    for box in _top(file, size):
+        if box.kind == b"moov":
+            if box.end - box.body > _LARGEST_MOVIE_HEADER:
                 return True
-    except Malformed:
+            if _has_several(read_at(file, box.body, box.end - box.body)):
+                return True
+    return False
+
+
+def _top(file: BinaryIO, size: int) -> Iterator[Box]:
+    """The boxes at the top of a file, up to what is none."""
+    at = 0
+    while at < size:
+        try:
+            box = _box(read_at(file, at, _LONGEST_HEADER), at, 0, size)
+        except Malformed:
+            return
+        yield box
+        at = box.end
+
+
+def _has_several(moov: bytes) -> bool:
+    """The same of the contents of a movie header; compressed ones, as QuickTime has them, too."""
+    try:
+        for table in _descend(moov, 0, len(moov), _TO_DESCRIPTIONS):
+            kinds = set()
+            try:
+                for box in _boxes(moov, table.body + 8, table.end):
+                    kinds.add(box.kind)
+            except Malformed:
+                pass
+            if len(kinds) > 1:
+                return True
+        for packed in _descend(moov, 0, len(moov), _TO_COMPRESSED):
+            inner = zlib.decompressobj().decompress(
+                moov[packed.body + 4 : packed.end], _LARGEST_MOVIE_HEADER
+            )
+            if any(_has_several(inner[box.body : box.end]) for box in _boxes(inner, 0, len(inner))):
+                return True
+    except (Malformed, zlib.error):
         return False
     return False
 
