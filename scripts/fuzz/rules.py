@@ -14,7 +14,8 @@ unsaid: enough of a seed was seen neither by us nor by the witness, and the witn
     as it does not of the seed. A clean cut that no decoder can tell is no find.
 hole: our own frames' times go on over half a second or more, and three times what usually lies between
     them, while what the seed shows in it was not seen: a player freezes there. What has long gaps
-    throughout is a slow stream, and whole.
+    throughout is a slow stream, and whole. So is an MP4 whose index lists no sample there: a picture's
+    length is what it says, and nothing is hidden in the file.
 tail: the container claims half a second more than we saw, and that much of the seed's end was not seen.
 squeezed: a second of a seed, seen in order and without a hole, within a quarter of a second of our time,
     though the mutation left times within it as they were: it would not be aligned with a listed video.
@@ -99,14 +100,16 @@ def _of_times(
 ) -> list[Find]:
     finds = []
     step, shows = truth.seed.step, truth.where(look.bits)
-    known = np.flatnonzero(shows >= 0)
-    # A picture that is shown again, as decoders do in place of what is lost, goes on from when it came.
-    known = known[np.diff(shows[known], prepend=-1) != 0]
+    # A picture that is shown again, as decoders do in place of what is lost, goes on from when it came;
+    # one that resembles no seed is shown in a gap that would be a hole without it.
+    new = np.flatnonzero((np.diff(shows, prepend=-2) != 0) | (shows < 0))
     usual = float(np.median(np.diff(look.t))) if len(look.t) > 1 else 0.0
     freeze = max(_FREEZE, _UNUSUAL * usual)
-    for one, following in pairwise(known):
+    for one, following in pairwise(new) if not _listed(mutant) else ():
         lost = [
-            run for run in runs(~seen, truth) if shows[one] < run[0] and run[1] < shows[following]
+            run
+            for run in runs(~seen, truth)
+            if 0 <= shows[one] < run[0] and run[1] < shows[following]
         ]
         if lost and look.t[following] - look.t[one] >= freeze:
             finds.append(Find("hole", _said(truth, *lost[0])))
@@ -117,6 +120,11 @@ def _of_times(
     if mutant.keeps_time and (squeezed := _squeezed(shows, look.t, step)) is not None:
         finds.append(Find("squeezed", f"{truth.seed.name}: a second from {squeezed:.2f} s"))
     return finds
+
+
+def _listed(mutant: Mutant) -> bool:
+    """Whether all its samples are in the index of an MP4."""
+    return mutant.suffix in ("mp4", "mov") and b"moof" not in mutant.data
 
 
 def _squeezed(shows: NDArray[np.intp], t: NDArray[np.float64], step: float) -> float | None:

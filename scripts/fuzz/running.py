@@ -9,10 +9,12 @@ from __future__ import annotations
 import multiprocessing
 import os
 import queue
+import signal
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from fuzz.examining import Result, examine
 from fuzz.kinds import KINDS
@@ -53,7 +55,7 @@ def numbers(first: int, count: int, only: str | None) -> list[int]:
 def results(
     run: Run, seeds: Seeds, truths: Mapping[str, Truth]
 ) -> Iterator[tuple[Result, bytes | None]]:
-    """In no order. Raises WorkerDied."""
+    """In no order. Raises WorkerDied. Ends its processes however it ends, by SIGTERM too."""
     # Forked, so that no process draws or hashes the seeds again.
     context = multiprocessing.get_context("fork")
     answers: Any = context.Queue(maxsize=1000)
@@ -61,10 +63,11 @@ def results(
         context.Process(target=_work, args=(run, job, seeds, truths, answers), daemon=False)
         for job in range(run.jobs)
     ]
-    for worker in workers:
-        worker.start()
+    before = signal.signal(signal.SIGTERM, _leave)
     working = run.jobs
     try:
+        for worker in workers:
+            worker.start()
         while working:
             try:
                 answer = answers.get(timeout=5)
@@ -78,11 +81,19 @@ def results(
                 yield answer
     finally:
         for worker in workers:
-            worker.terminate()
-            worker.join()
+            if worker.pid is not None:
+                worker.terminate()
+                worker.join()
+        signal.signal(signal.SIGTERM, before)
+
+
+def _leave(*_: object) -> NoReturn:
+    sys.exit(128 + signal.SIGTERM)
 
 
 def _work(run: Run, job: int, seeds: Seeds, truths: Mapping[str, Truth], answers: Any) -> None:
+    # At once, wherever it is: its decoder ends when it finds itself alone.
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     with Witness() as witness, Looker(Settings()) as looker:
         settled = 0
         done = 0

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
+import queue
 import random
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-from fuzz import joins, pictures, remux
+from fuzz import joins, pictures, remux, running
 from fuzz.damage import unharmed
-from fuzz.examining import evidence, examine
+from fuzz.examining import Result, evidence, examine
 from fuzz.kinds import KINDS
 from fuzz.looking import Look, Looker
 from fuzz.mutants import Mutant, made, of_one
@@ -121,6 +127,84 @@ def test_a_second_that_is_shown_and_was_not_seen_is_found(
         return picked(look, (look.t < 0.8) | (look.t >= 1.8))
 
     assert found(whole(seeds["mkv"]), drops_a_second) == {"unseen", "hole"}
+
+
+def test_what_is_no_freeze_is_no_hole(seeds: Mapping[str, Seed], found: Found) -> None:
+    """Damage that is shown, and a long picture in a file that lists all it has."""
+
+    def damages_a_second(look: Look) -> Look:
+        bits = look.bits.copy()
+        damaged = (look.t >= 0.8) & (look.t < 1.8)
+        bits[damaged] = np.random.default_rng(1).integers(0, 256, bits[damaged].shape, np.uint8)
+        return replace(look, bits=bits)
+
+    def drops_a_second(look: Look) -> Look:
+        return picked(look, (look.t < 0.8) | (look.t >= 1.8))
+
+    assert found(whole(seeds["mkv"]), damages_a_second) == {"unseen"}
+    listed = replace(whole(seeds["mkv"]), suffix="mp4")
+    assert found(listed, drops_a_second) == {"unseen"}
+
+
+def test_an_end_that_is_claimed_and_was_not_seen_is_found(
+    seeds: Mapping[str, Seed], found: Found
+) -> None:
+    def stops(at: float) -> Callable[[Look], Look]:
+        return lambda look: picked(look, look.t < at)
+
+    mutant = whole(seeds["mkv"])
+    assert found(mutant, stops(1.8)) == {"unseen", "tail"}
+    assert found(mutant, stops(2.0)) == {"unseen"}  # less than is a find
+    assert found(replace(mutant, sound=True), stops(1.8)) == {"unseen"}  # which may be what lasts
+
+
+@pytest.mark.parametrize(("grown", "rules"), [(63, []), (65, ["growth"])])
+def test_a_process_that_grows_from_file_to_file_is_found(
+    seeds: Mapping[str, Seed],
+    truths: Mapping[str, Truth],
+    monkeypatch: pytest.MonkeyPatch,
+    grown: int,
+    rules: list[str],
+) -> None:
+    sizes = iter((100 << 20, (100 + grown) << 20))
+    monkeypatch.setattr(running, "_WARM", 2)
+    monkeypatch.setattr(running, "resident", lambda: next(sizes))
+    monkeypatch.setattr(running, "Looker", lambda settings: nullcontext())
+    monkeypatch.setattr(
+        running,
+        "examine",
+        lambda mutant, *_: Result(mutant.number, mutant.kind, (), "", "", "clean", ()),
+    )
+    answers: queue.Queue[tuple[Result, bytes | None] | None] = queue.Queue()
+    monkeypatch.setattr(running.signal, "signal", lambda *_: None)
+    running._work(running.Run(1, numbers(0, 4, "flip"), 1), 0, seeds, truths, answers)
+    said = list(iter(answers.get, None))
+    assert len(said) == 4 + len(rules)
+    assert [find.rule for result, _ in said for find in result.finds] == rules
+
+
+def test_a_run_that_is_ended_leaves_no_process(
+    seeds: Mapping[str, Seed], truths: Mapping[str, Truth]
+) -> None:
+    run = running.Run(1, numbers(0, 100_000, "flip"), 2)
+    parent = multiprocessing.get_context("fork").Process(
+        target=lambda: list(running.results(run, seeds, truths))
+    )
+    parent.start()
+    children = Path(f"/proc/{parent.pid}/task/{parent.pid}/children")
+    workers = _within(20, lambda: (pids := children.read_text().split())[1:] and pids)
+    os.kill(parent.pid, signal.SIGTERM)
+    parent.join(20)
+    assert parent.exitcode == 128 + signal.SIGTERM
+    _within(10, lambda: not any(Path("/proc", pid).exists() for pid in workers))
+
+
+def _within(seconds: float, met: Callable[[], Any]) -> Any:
+    deadline = time.monotonic() + seconds
+    while not (answer := met()):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    return answer
 
 
 def test_a_picture_of_an_animation_that_was_not_seen_is_found(
