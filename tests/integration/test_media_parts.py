@@ -101,6 +101,16 @@ def test_what_follows_in_the_file_is_looked_at(name: str) -> None:
     assert sizes(JOINED[name]()) == {SIZE: 30, OTHER_SIZE: 30}
 
 
+@pytest.mark.parametrize("count", [2, 3, 4])
+def test_what_resembles_packets_does_not_make_a_transport_stream_of_what_follows(
+    count: int,
+) -> None:
+    behind = bytearray(drawn("matroska", **OTHER) + b"\xec\x43\xe8" + bytes(1000))
+    for number in range(1, count + 1):
+        behind[-188 * number - 10] = 0x47
+    assert sizes(drawn("mpegts") + bytes(behind)) == {SIZE: 30, OTHER_SIZE: 30}
+
+
 @pytest.mark.parametrize("format", ["JPEG", "PNG", "GIF", "WEBP"])
 @pytest.mark.parametrize("video", ["mp4", "mpegts", "matroska"])
 def test_a_video_behind_a_picture_is_looked_at(format: str, video: str) -> None:

@@ -97,15 +97,20 @@ def _packets(
 
 
 def _synchronised(file: BinaryIO, at: int, size: int, length: int) -> int:
-    """The next packet from there on."""
+    """The next packet from there on, told by as many sync bytes as the first one is.
+
+    Fewer would be found in any other file that lies behind, which would then be taken for packets.
+    """
     while at < size:
         text = np.frombuffer(read_at(file, at, length * _SYNCS * 64), np.uint8)
-        candidates = np.flatnonzero(text[: max(1, len(text) - 2 * length)] == _SYNC)
-        for candidate in candidates:
-            following = text[candidate : candidate + 3 * length : length]
+        usable = len(text) - (_SYNCS - 1) * length
+        for candidate in np.flatnonzero(text[: max(0, usable)] == _SYNC):
+            following = text[candidate : candidate + _SYNCS * length : length]
             if (following == _SYNC).all():
                 return at + int(candidate)
-        at += max(1, len(text) - 2 * length)
+        if usable <= 0 or at + len(text) >= size:
+            return size
+        at += usable
     return size
 
 
