@@ -9,10 +9,11 @@ external references (MOV data references, playlists) lead nowhere.
 
 from __future__ import annotations
 
+import errno
 import re
 from collections import Counter
 from collections.abc import Iterator
-from os import SEEK_END
+from os import SEEK_END, SEEK_SET
 from typing import BinaryIO, NamedTuple, NoReturn
 
 import av
@@ -54,9 +55,16 @@ class _Source:
 
     def __init__(self, file: BinaryIO) -> None:
         window = Window(file, 0, file.seek(0, SEEK_END))
+        self._window = window
         self.read = window.read
-        self.seek = window.seek
         self.tell = window.tell
+
+    def seek(self, offset: int, whence: int = SEEK_SET) -> int:
+        """An exception would come out of the library as if the disk, or this program, were at fault."""
+        try:
+            return self._window.seek(offset, whence)
+        except (ValueError, KeyError):  # before the start, or what is no place
+            return -errno.EINVAL
 
 
 def _refuse(*_: object) -> NoReturn:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import io
+import os
 import struct
 import zlib
 from collections import Counter
@@ -13,6 +15,7 @@ import pytest
 from drawn import clip_bytes, moving_picture
 from PIL import Image
 
+from hashmatch.media.container import _Source
 from hashmatch.media.limits import LONGEST, Limits
 from hashmatch.media.reader import Reader, open_media
 from hashmatch.media.unseeable import Unseeable
@@ -150,6 +153,10 @@ TABLES: dict[str, Callable[[bytes], bytes]] = {
         f"timescale-{scale}": lambda clip, scale=scale: _at(clip, b"mdhd", 12, scale)
         for scale in (0, 1, 2**31, 2**32 - 1)
     },
+    **{
+        f"samples-at-{place}": lambda clip, place=place: _at(clip, b"stco", 8, place)
+        for place in (0, 2**31, 2**32 - 1)
+    },
     "duration-0": lambda clip: _at(clip, b"mdhd", 16, 0),
     "duration-2^32": lambda clip: _at(clip, b"mdhd", 16, 2**32 - 1),
 }
@@ -176,6 +183,16 @@ def test_a_table_of_times_that_cannot_be_true_hides_nothing(name: str) -> None:
     assert max(times) <= LONGEST
     assert reader.seen <= 2 * LONGEST
     assert (reader.duration or 0.0) <= LONGEST
+
+
+@pytest.mark.parametrize(("offset", "whence"), [(-1, os.SEEK_SET), (-9, os.SEEK_END), (0, 7)])
+def test_a_place_that_no_file_has_is_told_to_the_library_and_raised_nowhere(
+    offset: int, whence: int
+) -> None:
+    source = _Source(io.BytesIO(bytes(8)))
+    assert source.seek(offset, whence) == -errno.EINVAL
+    assert source.seek(2**63 - 1) == 2**63 - 1
+    assert source.read(10) == b""
 
 
 def test_a_fragment_that_goes_over_another_in_time_is_looked_at() -> None:
