@@ -30,7 +30,8 @@ _LONGEST_STEP = 1.0
 
 class Stamps:
     """One pass over one stream. `jumped`: a discontinuity was closed; absurd: a time or a duration
-    was beyond `limits.LONGEST`, which is given in its place.
+    was beyond `limits.LONGEST`, which is given in its place; delay: seconds from when the first packet
+    is decoded to when it is shown.
     """
 
     def __init__(self, stream: VideoStream, demuxer: str) -> None:
@@ -47,6 +48,8 @@ class Stamps:
         self._shown: float | None = None
         self._queue: deque[float] = deque()
         self.jumped = self.absurd = False
+        self.delay = 0.0
+        self._first = True
 
     def packet(self, packet: Packet[Stream]) -> tuple[float, float]:
         """Its time and duration. A jump is closed in the packet too, so that its frame follows."""
@@ -57,6 +60,9 @@ class Stamps:
             return self._next(), length
         if self._origin is None:
             self._origin = stamp
+        if self._first and packet.pts is not None and packet.dts is not None:
+            self.delay = self._seconds(packet.pts - packet.dts)
+        self._first = False
         t = max(0.0, self._seconds(stamp - self._origin))
         if max(t, length) > LONGEST:
             self.absurd = True

@@ -124,6 +124,7 @@ class VideoReader:
         self._complained = 0
         self._patched = -math.inf  # time of the last packet that the decoder complained of
         self._jumped = False
+        self._delay = 0.0
         self._passed_over = 0
         self.sampling: Sampling | None = sampling
         self.trouble: Reason | None = None
@@ -245,6 +246,7 @@ class VideoReader:
                 yield frame
         self._damaged |= packets.damaged or stamps.absurd
         self._jumped |= stamps.jumped
+        self._delay = stamps.delay
         if self.trouble is None and not self._note_gap(math.inf, sampling):
             return last
         return None
@@ -383,9 +385,8 @@ class VideoReader:
         """
         base, start = self._stream.time_base, self._stream.start_time
         offset = float(start * base) if base is not None and start is not None else 0.0
-        step = self._line.step
-        delay = max(self._limits.max_gap_seconds, _REORDERED * step)
-        return min(max(offset, 0.0), delay) + _ROUNDED * step
+        delay = max(self._limits.max_gap_seconds, self._delay)
+        return min(max(offset, 0.0), delay) + _ROUNDED * self._line.step
 
     def _declared_step(self) -> float | None:
         """Seconds between frames by what the file says of them, None where it says nothing."""

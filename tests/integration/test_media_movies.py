@@ -204,6 +204,14 @@ def test_a_fragment_that_goes_over_another_in_time_is_looked_at() -> None:
     assert shown == {SIZE: 30}
 
 
+def test_a_movie_whose_first_fragment_is_gone_is_not_whole() -> None:
+    options = {"movflags": "frag_keyframe+empty_moov+default_base_moof"}
+    clip = drawn(options={"g": "15"}, container_options=options)
+    first, second = (at - 4 for at in range(len(clip)) if clip.startswith(b"moof", at))
+    _, reader = look(clip[:first] + clip[second:])
+    assert reader.trouble is Reason.TRUNCATED
+
+
 def avif(side: int, seed: int, count: int = 1) -> bytes:
     buffer = io.BytesIO()
     pictures = [
