@@ -191,11 +191,23 @@ def _reachable(prefix: Path) -> list[str]:
     top = Path("/", prefix.parts[1])
     if top.stat().st_mode & 0o005 == 0o005:
         return []
+    return _hidden_but_for(prefix, top, "755")
+
+
+def _hidden_but_for(place: Path, top: Path, mode: str) -> list[str]:
+    """Commands that put an empty folder over `top`, in which there is nothing but `place`."""
     return [
-        f"mount --bind {prefix} /mnt",
-        f"mount -t tmpfs -o mode=755 none {top} && mkdir -p {prefix}",
-        f"mount --bind /mnt {prefix} && umount /mnt",
+        f"mount --bind {place} /mnt",
+        f"mount -t tmpfs -o mode={mode} none {top} && mkdir -p {place}",
+        f"mount --bind /mnt {place} && umount /mnt",
     ]
+
+
+def _private_tmp() -> list[str]:
+    """As PrivateTmp does, but for the sources, which somebody may have there."""
+    if Path("/tmp") not in ROOT.parents:
+        return ["mount -t tmpfs -o mode=1777 none /tmp"]
+    return _hidden_but_for(ROOT, Path("/tmp"), "1777")
 
 
 @pytest.mark.skipif(not can_unshare(), reason="takes root and mount namespaces, as systemd has")
@@ -228,7 +240,7 @@ def test_the_unit_in_the_documentation_runs_as_it_is_written(scanned, tmp_path):
             "mount -t tmpfs none /srv && mkdir -p " + said["WorkingDirectory"],
             f"mount --bind /mnt {said['WorkingDirectory']} && umount /mnt",
             *_reachable(Path(sys.base_prefix)),
-            "mount -t tmpfs none /tmp && chmod 1777 /tmp",
+            *_private_tmp(),
             f"mount --bind {said['ReadWritePaths']} {said['ReadWritePaths']}",
             # Read-only, each mount by itself, as ProtectSystem=strict does.
             "awk '{print $5}' /proc/self/mountinfo | grep -v -e '^/proc' -e '^/dev' -e '^/sys' "

@@ -125,7 +125,7 @@ def test_verify_says_how_much_it_checked(run: Run) -> None:
     done = run("verify")
     assert done.exit_code == 0, done.stderr
     assert "3 leaves" in done.stdout
-    assert "1 checkpoints" in done.stdout
+    assert "1 checkpoint." in done.stdout
 
 
 def test_verify_as_json_gives_the_whole_root(run: Run) -> None:
