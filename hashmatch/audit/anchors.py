@@ -56,6 +56,8 @@ class CommandFailed(HashmatchError):
     Try it by hand: `hashmatch audit checkpoint | COMMAND`.
     """
 
+    exit_code = 15
+
 
 @dataclass(frozen=True, slots=True)
 class _Answer:

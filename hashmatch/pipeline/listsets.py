@@ -35,7 +35,7 @@ from hashmatch import __version__
 from hashmatch.config import Settings
 from hashmatch.counting import counted
 from hashmatch.db.session import Database
-from hashmatch.errors import NoActiveList
+from hashmatch.errors import NoActiveList, StorageError
 from hashmatch.hashing.recipes import recipe
 from hashmatch.lists import trust
 from hashmatch.lists.active import ActiveVersion, active_lists, active_versions
@@ -57,6 +57,14 @@ ABANDONED = 3600
 _MADE = hashlib.sha256(f"{__version__} {VERSION} {MEANING}".encode()).hexdigest()[:8]
 
 logger = logging.getLogger(__name__)
+
+
+class StateUnusable(StorageError):
+    """run.state: {folder} cannot be used: {problem}.
+
+    The compiled lists are kept there. Free some space, or let run.state name a folder in which the account
+    that scans may write.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +98,7 @@ class Compiled:
 def compile_lists(db: Database, settings: Settings, at: datetime) -> Compiled:
     """The active lists, compiled now if they changed since the last time.
 
-    Raises NoActiveList, ListTooOld.
+    Raises NoActiveList, ListTooOld, StateUnusable.
     """
     with db.read() as session:
         versions = active_versions(session)
@@ -99,13 +107,17 @@ def compile_lists(db: Database, settings: Settings, at: datetime) -> Compiled:
         for version in versions:
             trust.check_age(version.name, version.imported_at, at, settings.lists.max_age_days)
         folder = settings.path(settings.run.state) / "lists"
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        name = f"{_MADE}-{_state_of(versions)}"
-        found = (_open_if_sound(path) for path in sorted(folder.glob(f"{name}*.lists")))
-        file, lists = next((one for one in found if one), None) or _compile(
-            session, folder / name, versions
-        )
-    _tidy(folder)
+        try:
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            name = f"{_MADE}-{_state_of(versions)}"
+            found = (_open_if_sound(path) for path in sorted(folder.glob(f"{name}*.lists")))
+            file, lists = next((one for one in found if one), None) or _compile(
+                session, folder / name, versions
+            )
+            _tidy(folder)
+        except OSError as error:
+            problem = error.strerror or type(error).__name__
+            raise StateUnusable(folder=folder, problem=problem) from error
     perceptual = tuple(sorted(name for name in lists.algorithms if name.perceptual))
     return Compiled(file, lists.id, tuple(versions), perceptual, lists, tuple(_alarms(lists)))
 

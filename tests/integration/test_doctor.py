@@ -81,7 +81,7 @@ def test_each_part_of_a_whole_installation_is_well_and_nothing_is_left_there(
             *("platform", 10, "http://127.0.0.1:9) cannot be reached"),
         ),
         ({"anchors__folder": "nowhere"}, "anchor: folder", 15, "nowhere cannot be used now"),
-        ({"anchors__command": '["no-such-program"]'}, "anchor: command", 1, "no-such-program"),
+        ({"anchors__command": '["no-such-program"]'}, "anchor: command", 15, "no-such-program"),
         (
             {"anchors__timestamp_url": "http://127.0.0.1:9/"},
             *("anchor: timestamp", 15, "The time-stamp authority gave none that holds"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import multiprocessing
+import resource
 from collections.abc import Callable, Iterable
 from datetime import timedelta
 from pathlib import Path
@@ -24,7 +25,7 @@ from hashmatch.matching.listset import ListSet
 from hashmatch.matching.sections import ListSetDamaged
 from hashmatch.model import Action, Algorithm, Digests, Fingerprint, FrameHashes, Variant
 from hashmatch.pipeline import canary, changes, listsets
-from hashmatch.pipeline.listsets import Compiled, compile_lists, open_lists
+from hashmatch.pipeline.listsets import Compiled, StateUnusable, compile_lists, open_lists
 
 
 class Host:
@@ -221,6 +222,28 @@ def test_two_hosts_with_the_same_lists_agree_whatever_way_they_came_to_them(
 
 
 # The files.
+
+
+@pytest.mark.parametrize("how", ["no folder", "no space"])
+def test_a_state_folder_that_takes_nothing_is_named_and_leaves_nothing(
+    host: Host, how: str
+) -> None:
+    host.sends(images(3))
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    if how == "no folder":
+        (host.folder / "state").write_text("a file")
+    else:
+        host.files.mkdir(parents=True)
+    try:
+        if how == "no space":  # to a process, a file that may not grow is a disk that is full
+            resource.setrlimit(resource.RLIMIT_FSIZE, (256, hard))
+        with pytest.raises(StateUnusable, match=r"run\.state: .*(Not a directory|File too large)"):
+            host.compiles()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    if how == "no space":
+        assert list(host.files.iterdir()) == []
+        assert len(host.compiles().lists) > 0
 
 
 def test_what_was_compiled_is_found_again(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
