@@ -20,10 +20,11 @@ import multiprocessing
 import os
 import signal
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
+from multiprocessing.resource_tracker import ensure_running
 from types import TracebackType
 from typing import Protocol, Self
 
@@ -38,6 +39,8 @@ CANARY_ATTEMPTS = 3
 END_SECONDS = 10.0
 
 _PR_SET_PDEATHSIG = 1
+# Ctrl-C on a terminal and systemd's stop reach every process; how to end is the coordinator's.
+_STOPS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Looker(Protocol):
@@ -74,7 +77,8 @@ class _Worker:
         self.process: BaseProcess = context.Process(
             target=_work, args=(setup, theirs, os.getpid()), name="hashmatch-worker"
         )
-        self.process.start()
+        with _stops_held_back():
+            self.process.start()
         theirs.close()
         self.turn: Turn | None = None
         self.deadline = 0.0
@@ -183,11 +187,26 @@ class Engine:
             worker.end()
 
 
+@contextlib.contextmanager
+def _stops_held_back() -> Iterator[None]:
+    """A process that is started inside is deaf to them until it says otherwise.
+
+    A worker imports for seconds before its first own line runs. What comes meanwhile to this process
+    is delivered at the end.
+    """
+    ensure_running()  # the tracker of multiprocessing lets them through when it is started
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _STOPS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _work(setup: Callable[[], Looker], pipe: Connection, parent: int) -> None:
     """A worker's life: set up, then one request after the other until the pipe closes."""
-    # Ctrl-C on a terminal and systemd's stop reach every process; how to end is the coordinator's.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    for number in _STOPS:
+        signal.signal(number, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOPS)
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
         return

@@ -151,3 +151,15 @@ def alive(pid: int) -> bool:
     except FileNotFoundError:
         return False
     return state != "Z"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_does_not_end_a_worker_that_still_starts(number: int) -> None:
+    with Engine(1, Looker, lambda size: 60.0) as engine:
+        (worker,) = engine._workers
+        pid = worker.process.pid
+        assert pid is not None
+        os.kill(pid, number)  # it is busy with imports
+        assert engine.canary() == []
+        assert [each.process.pid for each in engine._workers] == [pid]
+        assert not signal.pthread_sigmask(signal.SIG_BLOCK, ())
