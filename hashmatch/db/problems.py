@@ -24,8 +24,8 @@ _SQLITE = {
     sqlite3.SQLITE_READONLY: "it cannot be written. Check owner and permissions of the file and of "
     "its folder, and that the file system is not mounted read-only",
     sqlite3.SQLITE_PERM: "it cannot be opened. Check owner and permissions of the file",
-    sqlite3.SQLITE_IOERR: "the disk failed while it was read or written. Check the disk, then the "
-    "file with `sqlite3 FILE 'pragma integrity_check'`",
+    sqlite3.SQLITE_IOERR: "the disk is full, or failed while it was read or written. Make room; if "
+    "there is some, check the disk, then the file with `sqlite3 FILE 'pragma integrity_check'`",
     sqlite3.SQLITE_CORRUPT: "the file is damaged. Keep a copy of it and restore the last backup",
     sqlite3.SQLITE_NOTADB: "the file is not a SQLite database. Check database.url",
     sqlite3.SQLITE_FULL: "the disk is full. Make room, then run again; what was committed is safe",
