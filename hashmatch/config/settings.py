@@ -50,6 +50,13 @@ class SettingsMissing(ConfigError):
     """
 
 
+class SettingsUnreadable(ConfigError):
+    """{source} cannot be read: {problem}.
+
+    Correct that, or name another file with `hashmatch --config FILE` or HASHMATCH_CONFIG.
+    """
+
+
 _PREFIX = "HASHMATCH_"
 
 
@@ -131,7 +138,11 @@ def read(file: Path | None = None) -> tuple[Path, dict[str, Any]]:
         if file is not None or not any(_named_in_environment()):
             raise SettingsMissing(source=source.absolute()) from None
         return source, {}
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except OSError as error:
+        raise SettingsUnreadable(source=source, problem=error.strerror) from None
+    except UnicodeDecodeError:
+        raise SettingsUnreadable(source=source, problem="it is not UTF-8 text") from None
+    except tomllib.TOMLDecodeError as error:
         raise ConfigError(source=source, problem=str(error)) from None
 
 
@@ -164,6 +175,12 @@ def _refuse_unknown_variables() -> None:
     known = {
         f"{_PREFIX}{name}__{key}".upper() for name, kind in sections() for key in kind.model_fields
     }
+    # Other programs' variables may begin alike, so of those without "__" only what must be a slip.
+    slips = {name.replace("__", "_"): name for name in known}
+    for name in os.environ:
+        if name.upper() in slips:
+            problem = f"no such setting; did you mean {slips[name.upper()]}?"
+            raise ConfigError(source=name, problem=problem)
     for name in _named_in_environment():
         if name.upper() not in known:
             problem = "no such setting" + _suggest(name.upper(), known)
@@ -192,8 +209,10 @@ def _suggest(name: str, known: set[str]) -> str:
 
 def _variable_of(loc: Sequence[int | str]) -> str | None:
     """The environment's variable that gave this setting, if one did."""
-    wanted = f"{_PREFIX}{'__'.join(str(part) for part in loc[:2])}".upper()
-    return next((name for name in os.environ if name.upper() == wanted), None)
+    if len(loc) > 1:
+        return variable(str(loc[0]), str(loc[1]))
+    whole = f"{_PREFIX}{loc[0]}".upper()
+    return next((name for name in os.environ if name.upper() == whole), None)
 
 
 def _source_of(error: ValidationError, file: Path) -> str | Path:

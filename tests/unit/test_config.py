@@ -396,3 +396,25 @@ def test_no_secret_of_the_environment_is_shown(given, monkeypatch):
     shown = {one.name: one for one in shown_of(given('[clips]\nurl = "s3://clips"\n'))}
     assert SECRET not in str(shown)
     assert shown["clips.endpoint"].variable == "AWS_ENDPOINT_URL_S3"
+
+
+def test_a_variable_with_one_underscore_too_few_is_refused(given, monkeypatch):
+    monkeypatch.setenv("HASHMATCH_CLIPS_URL", "s3://clips")
+    with pytest.raises(
+        ConfigError, match=r"HASHMATCH_CLIPS_URL: .* did you mean HASHMATCH_CLIPS__URL"
+    ):
+        load(given(""))
+
+
+def test_a_bad_value_of_a_whole_section_names_its_variable(given, monkeypatch):
+    monkeypatch.setenv("HASHMATCH_CLIPS", '{"url": 3}')
+    with pytest.raises(ConfigError, match=r"^HASHMATCH_CLIPS: \[clips\] url"):
+        load(given(""))
+
+
+def test_a_file_that_is_not_utf_8_is_refused_in_words(tmp_path):
+    file = tmp_path / "hashmatch.toml"
+    file.write_text("[clips]", "utf-16")
+    with pytest.raises(ConfigError, match="cannot be read: it is not UTF-8 text") as error:
+        load(file)
+    assert "init" not in error.value.remedy
