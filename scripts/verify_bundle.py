@@ -536,8 +536,10 @@ class Bundle:
                     f"the checkpoint of {newer.size} leaves does not continue that of {older.size}"
                 )
         self.proofs = proofs
+        counted = "1 checkpoint" if len(found) == 1 else f"{len(found)} checkpoints"
+        are = "is" if len(found) == 1 else "are"
         self.say(
-            f"The log {shown(newest.origin)} signed {len(found)} checkpoint(s) that are here, the "
+            f"The log {shown(newest.origin)} signed {counted} that {are} here, the "
             f"newest of {newest.size} leaves, root {newest.root.hex()}."
         )
         if len(found) > 1:

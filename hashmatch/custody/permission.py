@@ -17,6 +17,7 @@ from enum import StrEnum
 from sqlalchemy.orm import Session
 
 from hashmatch.audit import log
+from hashmatch.counting import counted
 from hashmatch.custody import timekeeping
 from hashmatch.custody.record import KEPT, State, copy_kept
 from hashmatch.custody.retention import Clock, Keeps, NoJurisdiction, Rule, clocks
@@ -65,7 +66,7 @@ class NothingSealedLeft(CustodyError):
 
 
 class HoldForbids(CustodyError):
-    """Case {case} is under {count} legal hold(s), and cannot be {done} whatever clock has ended.
+    """Case {case} is under {holds}, and cannot be {done} whatever clock has ended.
 
     `hashmatch quarantine show {case}` says why it is held, `hashmatch quarantine lift {case}` lifts
     a hold.
@@ -101,7 +102,7 @@ def refuse(
         refuse_forgotten(row)
     holds = active_holds(session, row.id)
     if holds or row.state == State.HELD:
-        raise HoldForbids(case=row.id, count=len(holds), done=_DONE[kind])
+        raise HoldForbids(case=row.id, holds=counted(len(holds), "legal hold"), done=_DONE[kind])
     if row.state not in _FROM[kind]:
         states = " or ".join(state for state in _FROM[kind] if state is not State.HELD)
         raise WrongState(case=row.id, state=row.state, done=_DONE[kind], states=states)

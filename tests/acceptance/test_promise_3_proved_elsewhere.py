@@ -76,7 +76,7 @@ def test_the_life_of_a_case(home: Installation) -> None:
 def test_all_of_a_day(home: Installation) -> None:
     said = proved(home, "day.zip", "export", "--from", today(), "--to", today())
     assert "2 run-finished" in said
-    assert "signed 2 checkpoint(s)" in said
+    assert "signed 2 checkpoints that are here" in said
 
 
 def test_of_a_log_that_was_changed_nothing_is_proved(home: Installation, tmp_path: Path) -> None:
