@@ -176,7 +176,8 @@ def verify_command(app: App, files: tuple[Path, ...], as_json: bool) -> None:
 
     \b
     Example:
-      hashmatch audit verify --against /mnt/other-host/hashmatch-2026-11-22.checkpoint
+      hashmatch audit verify \\
+          --against /mnt/other-host/hashmatch-2026-11-22.checkpoint
     """
     from hashmatch.audit.anchors import kept_in_folder
     from hashmatch.audit.keys import load_verifier

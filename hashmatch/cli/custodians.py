@@ -39,7 +39,8 @@ def hold_command(app: App, case: str, reason: str) -> None:
 
     \b
     Example:
-      hashmatch quarantine hold case-7hq2k6w4v3mzdpbe --reason "court order 12/2026"
+      hashmatch quarantine hold case-7hq2k6w4v3mzdpbe \\
+          --reason "court order 12/2026"
     """
     from hashmatch.custody import holds
     from hashmatch.custody.people import Role
@@ -64,7 +65,8 @@ def lift_command(app: App, case: str, hold: int | None, reason: str) -> None:
 
     \b
     Example:
-      hashmatch quarantine lift case-7hq2k6w4v3mzdpbe --hold 3 --reason "the order was withdrawn"
+      hashmatch quarantine lift case-7hq2k6w4v3mzdpbe --hold 3 \\
+          --reason "the order was withdrawn"
     """
     from hashmatch.custody import holds
     from hashmatch.custody.people import Role
@@ -104,8 +106,10 @@ def report_command(app: App, case: str, reference: str, reported: datetime | Non
 
     \b
     Example:
-      hashmatch quarantine report case-7hq2k6w4v3mzdpbe --reference "CyberTip 1234567"
-      hashmatch quarantine report case-7hq2k6w4v3mzdpbe --reference 1234567 --at 2026-11-22T03:10
+      hashmatch quarantine report case-7hq2k6w4v3mzdpbe \\
+          --reference "CyberTip 1234567"
+      hashmatch quarantine report case-7hq2k6w4v3mzdpbe \\
+          --reference 1234567 --at 2026-11-22T03:10
     """
     from hashmatch.custody import reporting
     from hashmatch.custody.people import Role
@@ -176,7 +180,8 @@ def release_command(app: App, case: str, reason: str) -> None:
 
     \b
     Example:
-      hashmatch quarantine release case-7hq2k6w4v3mzdpbe --reason "it is our own trailer"
+      hashmatch quarantine release case-7hq2k6w4v3mzdpbe \\
+          --reason "it is our own trailer"
     """
     _ask(app, "release", case, reason)
 
@@ -195,7 +200,8 @@ def destroy_command(app: App, case: str, reason: str) -> None:
 
     \b
     Example:
-      hashmatch quarantine destroy case-7hq2k6w4v3mzdpbe --reason "the year is over"
+      hashmatch quarantine destroy case-7hq2k6w4v3mzdpbe \\
+          --reason "the year is over"
     """
     _ask(app, "destroy", case, reason)
 
@@ -214,7 +220,8 @@ def forget_command(app: App, case: str, reason: str) -> None:
 
     \b
     Example:
-      hashmatch quarantine forget case-7hq2k6w4v3mzdpbe --reason "the five years are over"
+      hashmatch quarantine forget case-7hq2k6w4v3mzdpbe \\
+          --reason "the five years are over"
     """
     _ask(app, "forget", case, reason)
 
@@ -227,7 +234,7 @@ def requests_command(app: App, as_json: bool) -> None:
 
     \b
     open        another custodian may confirm it
-    confirmed   two people want it; `hashmatch quarantine resume` brings it to its end
+    confirmed   two people want it; `quarantine resume` brings it to its end
     expired     not confirmed in time, and void: ask anew
 
     \b

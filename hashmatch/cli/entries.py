@@ -17,11 +17,11 @@ from hashmatch.counting import counted
 @json_option
 @pass_app
 def entries_command(app: App, as_json: bool) -> None:
-    """Entries whose matches keep being rejected.
+    """Entries whose matches keep being rejected. `hashmatch review export` tells the partner.
 
     \b
-    flagged   rejected review.flag_after times more than confirmed: tell the partner
-    demoted   rejected review.demote_after times more: its matches only go to review
+    flagged   rejected review.flag_after times more than confirmed
+    demoted   rejected review.demote_after times more: acts by review only
 
     \b
     Example:
@@ -64,7 +64,8 @@ def trust_command(app: App, name: str, entry: str, reason: str, accept_trial: bo
 
     \b
     Example:
-      hashmatch review trust c3p img-1 --reason "the partner corrected it in version 12"
+      hashmatch review trust c3p img-1 \\
+          --reason "the partner corrected it in version 12"
     """
     from hashmatch.audit.typed import problem_with
     from hashmatch.custody.people import Role

@@ -89,7 +89,12 @@ def quarantine_command() -> None:
 
 
 @quarantine_command.command("list")
-@click.option("--state", type=click.Choice(STATES), help="Only cases in this state.")
+@click.option(
+    "--state",
+    type=click.Choice(STATES),
+    metavar="STATE",
+    help="Only cases in this state, as above.",
+)
 @json_option
 @pass_app
 def list_command(app: App, state: str | None, as_json: bool) -> None:

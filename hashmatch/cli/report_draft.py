@@ -35,7 +35,8 @@ def export_command(app: App, case: str, folder: Path) -> None:
 
     \b
     Example:
-      hashmatch quarantine export case-7hq2k6w4v3mzdpbe --out /srv/custodians/drafts
+      hashmatch quarantine export case-7hq2k6w4v3mzdpbe \\
+          --out /srv/custodians/drafts
     """
     from hashmatch import __version__
     from hashmatch.audit import log

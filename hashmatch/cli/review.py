@@ -203,7 +203,8 @@ def reject_command(
     \b
     Examples:
       hashmatch review reject review-7hq2k6w4v3mzdpbe --reason "our own logo"
-      hashmatch review reject review-7hq2k6w4v3mzdpbe --entry c3p/img-1 --reason "a test card"
+      hashmatch review reject review-7hq2k6w4v3mzdpbe \\
+          --entry c3p/img-1 --reason "a test card"
       hashmatch review reject --entry c3p/img-1 --reason "a test card"
     """
     from hashmatch.custody.people import Role

@@ -82,7 +82,7 @@ def scan_command(app: App, dry_run: bool, until: datetime | None, as_json: bool)
       12  no hash list is active, or one is too old
       13  another run is going on
       14  the settings are wrong
-      15  clip storage or the vault cannot be reached, or lists far less than before
+      15  clip storage or the vault is away, or lists far less than before
       16  the database cannot be reached or does not fit this version
       130 ended with Ctrl-C, tidily; the next run takes the rest
     """

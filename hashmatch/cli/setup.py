@@ -47,7 +47,8 @@ def init_command(
 
     \b
     Example:
-      hashmatch init /srv/hashmatch --clips s3://clips --recipient age1… --recipient age1…
+      hashmatch init /srv/hashmatch --clips s3://clips \\
+          --recipient age1… --recipient age1…
     """
     from hashmatch.pipeline.install import Given, install
 

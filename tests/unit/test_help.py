@@ -93,3 +93,23 @@ def test_settings_are_shown_as_init_writes_them():
     assert "# [match] distance" not in said("help", "settings")
     assert "[match]" in said("help", "settings")
     assert "# lock_days = 0" in said("help", "settings")
+
+
+def commands(group: click.Group = cli, above: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    for name in group.list_commands(click.Context(group)):
+        words, command = (*above, name), group.get_command(click.Context(group), name)
+        yield words
+        if isinstance(command, click.Group):
+            yield from commands(command, words)
+
+
+def test_no_commands_help_is_wider_than_a_terminal():
+    found = list(commands())
+    assert len(found) > 50
+    wide = [
+        (words, line)
+        for words in found
+        for line in said(*words, "--help").splitlines()
+        if len(line) > 80
+    ]
+    assert not wide
