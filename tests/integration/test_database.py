@@ -321,6 +321,12 @@ def test_a_file_locked_by_another_program_is_called_locked(
         assert names(db) == []  # readers do not wait
 
 
+def test_an_io_error_may_be_a_full_disk_and_says_so() -> None:
+    error = sqlite3.OperationalError("disk I/O error")
+    error.sqlite_errorcode = sqlite3.SQLITE_IOERR_SHMSIZE  # what a full disk gives in WAL mode
+    assert (problems.problem_of(error, None) or "").startswith("the disk is full, or failed")
+
+
 def test_a_full_disk_is_called_full_and_keeps_what_was_committed(sqlite_db: Database) -> None:
     with sqlite_db.write() as session:
         session.add(partner("a"))

@@ -294,7 +294,7 @@ def test_it_takes_a_confirmed_request_and_no_hold(office):
     office.confirm(case)
     with office.db.write() as session:
         holds.place(session, case, reason="wait", by="carol", at=office.now)
-    with pytest.raises(HoldForbids), office.db.write() as session:
+    with pytest.raises(HoldForbids, match="under 1 legal hold, and"), office.db.write() as session:
         forget(session, request, office.now, office.terms)
     assert office.row(case).clip_key == KEY
 
