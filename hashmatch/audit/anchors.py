@@ -66,15 +66,6 @@ class _Answer:
     problem: str | None
 
 
-class AnchorFails(HashmatchError):
-    """anchor {kind}: {problem}
-
-    Until it works, checkpoints are kept by the other anchors only; each run has an alarm about it.
-    """
-
-    exit_code = 15
-
-
 def hand_over(db: Database, settings: Settings) -> list[str]:
     """Give the newest checkpoint to every anchor that has not got it. Returns what went wrong.
 

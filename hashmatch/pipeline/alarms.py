@@ -1,11 +1,12 @@
-"""A run's alarms: each goes to the log as it comes up, and onto the run's record once.
+"""A run's alarms: each goes to the log and onto the run's record, once.
 
     alarms = Alarms()
     alarms.add("the disk of run.state is full")
     alarms.stuck(progress)                          # a case that cannot go on
     alarms.texts()
 
-What holds up many cases, a vault that is away for one, is one alarm with their number.
+What holds up many cases, a vault that is away for one, is one alarm with their number; after the first
+of them the log has the others at level info.
 """
 
 from __future__ import annotations
@@ -36,11 +37,12 @@ class Alarms:
         """A case that cannot go on; nothing of one that can."""
         if progress.problem is None:
             return
+        level = logging.INFO if progress.problem in self._cases else logging.ERROR
         cases = self._cases.setdefault(progress.problem, [])
         if progress.case not in cases:
             cases.append(progress.case)
         self.storage_failed |= progress.storage_failed
-        logger.error("%s: %s", progress.case, progress.problem, extra=about)
+        logger.log(level, "%s: %s", progress.case, progress.problem, extra=about)
 
     def texts(self) -> tuple[str, ...]:
         """In the order in which they came up."""

@@ -47,7 +47,9 @@ MOST_LISTED = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing looked at. `exit_code` is that of the error that a run would end with."""
+    """One thing looked at. exit_code: of the error that was found, which a run would end with; about
+    what is an alarm of a run and no more (anchors) too.
+    """
 
     what: str
     ok: bool

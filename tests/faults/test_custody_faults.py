@@ -179,6 +179,7 @@ def test_storage_that_fails_anywhere_stops_nothing_for_good(fresh, side, error, 
         if progress.state is not State.REMOVED:
             assert progress.problem
             assert scene.row.problem == progress.problem
+            assert progress.storage_failed
             assert scene.row.attempts == 1
         assert [found.problem for found in scene.custody().resume()] in ([None], [])
         scene.assert_taken()

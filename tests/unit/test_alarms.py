@@ -47,12 +47,13 @@ def test_storage_that_failed_is_remembered_whatever_comes_after():
     assert alarms.storage_failed
 
 
-def test_every_case_is_in_the_log_and_what_names_clips_is_not(caplog):
+def test_every_case_is_in_the_log_but_one_alarm_is_one_error_and_what_names_clips_is_not(caplog):
     alarms = Alarms()
-    with caplog.at_level(logging.ERROR):
+    with caplog.at_level(logging.INFO):
         alarms.stuck(stuck("case-1"), run="r")
         alarms.stuck(stuck("case-2"), run="r")
         alarms.add("a.mp4 is a link", "b.mp4 is a link", logged="2 alarms", run="r")
     assert caplog.messages == [f"case-1: {FULL}", f"case-2: {FULL}", "2 alarms"]
+    assert [record.levelname for record in caplog.records] == ["ERROR", "INFO", "ERROR"]
     assert {record.__dict__["run"] for record in caplog.records} == {"r"}
     assert alarms.texts()[1:] == ("a.mp4 is a link", "b.mp4 is a link")
