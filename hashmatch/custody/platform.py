@@ -29,6 +29,7 @@ from hashmatch.custody.reply import Channel, Message, Nothing, Reply, Status
 from hashmatch.custody.webhook import open_webhook
 from hashmatch.db.schema import OutboxRow
 from hashmatch.db.session import Database
+from hashmatch.errors import ConfigError
 
 REST = 300.0
 LONGEST_PAUSE = 30.0
@@ -139,6 +140,22 @@ class Platform:
             attempts=row.attempts,
             problem=problem or row.problem,
         )
+
+
+class NobodyTold(ConfigError):
+    """{source} is given, but withdraw.how is "nothing": originals go, and the platform is not told.
+
+    Set withdraw.how = "{how}", or remove {source}.
+    """
+
+
+def nobody_told(withdraw: Withdraw) -> NobodyTold | None:
+    """Whether the settings say how to tell the platform, and that it is not told."""
+    if withdraw.how == "nothing" and withdraw.url:
+        return NobodyTold(source="withdraw.url", how="webhook")
+    if withdraw.how == "nothing" and withdraw.command:
+        return NobodyTold(source="withdraw.command", how="command")
+    return None
 
 
 def open_platform(db: Database, settings: Settings) -> Platform:

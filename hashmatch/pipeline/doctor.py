@@ -26,7 +26,7 @@ from hashmatch.clips.store_check import check_store
 from hashmatch.config import Settings
 from hashmatch.counting import counted
 from hashmatch.custody import marker
-from hashmatch.custody.platform import open_platform
+from hashmatch.custody.platform import nobody_told, open_platform
 from hashmatch.custody.requests import Terms
 from hashmatch.custody.vault import failed, open_vault
 from hashmatch.db.listings import expected, missing_last
@@ -170,7 +170,10 @@ class _Patient:
 
     def platform(self) -> str:
         assert self.db is not None
-        return open_platform(self.db, self._settings).check()
+        says = open_platform(self.db, self._settings).check()
+        if (error := nobody_told(self._settings.withdraw)) is not None:
+            raise error
+        return says
 
     def custody(self) -> str:
         Terms.of(self._settings)

@@ -28,6 +28,7 @@ from hashmatch.clips.discover import Discovery
 from hashmatch.counting import counted
 from hashmatch.custody import marker, record
 from hashmatch.custody.host import host_id
+from hashmatch.custody.platform import nobody_told
 from hashmatch.custody.vault import VaultFailed
 from hashmatch.db import ledger, listings, renditions
 from hashmatch.db.ledger import Retry
@@ -69,6 +70,8 @@ def run(
             settings_record.record(session, job.settings, job.names, job.signer, now())
         _close_interrupted(job)
         alarms = Alarms()
+        if (silent := nobody_told(job.settings.withdraw)) is not None:
+            alarms.add(f"{silent.message} {silent.remedy}")
         vault_away = _vault_is_away(job, alarms)
         for progress in job.custody.resume():
             alarms.stuck(progress)

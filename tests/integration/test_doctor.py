@@ -80,6 +80,14 @@ def test_each_part_of_a_whole_installation_is_well_and_nothing_is_left_there(
             },
             *("platform", 10, "http://127.0.0.1:9) cannot be reached"),
         ),
+        (
+            {"withdraw__command": '["true"]'},
+            *("platform", 14, 'withdraw.command is given, but withdraw.how is "nothing"'),
+        ),
+        (
+            {"withdraw__url": "https://platform.example/hook"},
+            *("platform", 14, 'withdraw.url is given, but withdraw.how is "nothing"'),
+        ),
         ({"anchors__folder": "nowhere"}, "anchor: folder", 15, "nowhere cannot be used now"),
         ({"anchors__command": '["no-such-program"]'}, "anchor: command", 15, "no-such-program"),
         (

@@ -16,7 +16,7 @@ from sqlalchemy import select, update
 
 from hashmatch.audit.signing import LogRolledBack, Signer
 from hashmatch.audit.verification import verify
-from hashmatch.config import Anchors, Settings, Vault
+from hashmatch.config import Anchors, Settings, Vault, Withdraw
 from hashmatch.config.sections import Database as DatabaseSection
 from hashmatch.custody.host import host_id
 from hashmatch.db.ledger import Turn
@@ -516,3 +516,13 @@ def test_metrics_that_cannot_be_written_are_an_alarm(small: Archive) -> None:
         row = session.scalars(select(RunRow).order_by(RunRow.started_at.desc())).first()
     assert row is not None
     assert (row.exit_code, row.summary["alarms"]) == (15, [alarm])
+
+
+def test_a_platform_that_is_to_be_told_and_is_not_is_an_alarm_every_night(small: Archive) -> None:
+    set_to(small, withdraw=Withdraw(command=("true",)))
+    for _ in range(2):
+        summary = scan(small)
+        assert [alarm for alarm in summary.alarms if "withdraw.command is given" in alarm]
+        assert summary.exit_code == 0
+    set_to(small, withdraw=Withdraw(how="command", command=("true",)))
+    assert scan(small).alarms == ()
