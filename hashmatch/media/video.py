@@ -354,8 +354,9 @@ class VideoReader:
         if sampling is not Sampling.KEYFRAMES:
             if self._damaged or complained[self._decoder]:
                 line.distrust_gaps()
-            # An index that lists all samples lacks none.
-            if not (self._demuxer == "mov" and self._stream.frames):
+            # An index that lists all samples lacks none. Those of fragments are in no index.
+            listed = self._stream.frames if self._demuxer == "mov" else 0
+            if line.packets > listed:
                 line.note_holes(self._declared_step())
         if complained[complaints.TOO_MANY_PIXELS] and self.trouble is None:
             self.trouble = Reason.TOO_MANY_PIXELS
