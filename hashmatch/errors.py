@@ -49,6 +49,7 @@ def _rebuild(cls: type[HashmatchError], details: dict[str, Any]) -> HashmatchErr
 
 
 # Exit codes: 0 all well, 1 unexpected, 2 usage, 10 and up below and in docs/operations.md.
+INTERRUPTED = 130  # as a shell says it of a program that SIGINT ended
 
 
 class RunIncomplete(HashmatchError):

@@ -4,8 +4,8 @@
         logger.error("%s", problem)
 
 A folder, a bucket, a time-stamp authority, a command: each gets the newest checkpoint once, and what
-it answered is on record (`anchor`) with a leaf. One that fails costs nothing but an alarm, and gets
-the newest checkpoint the next time.
+it answered is on record (`anchor`) with a leaf. One that fails keeps nothing from going on: the caller
+raises the alarm, and it gets the newest checkpoint the next time.
 """
 
 from __future__ import annotations

@@ -262,10 +262,13 @@ def show_details(shown: dict[str, Any], columns: list[str]) -> None:
             say(f"{match['list']}/{match['entry']}: {line}")
 
 
-def table(columns: list[str], rows: list[list[str]]) -> None:
-    """A table on stdout: drawn on a terminal, tab-separated otherwise."""
+def table(columns: list[str], rows: list[list[str]], *, none: str = "") -> None:
+    """A table on stdout: drawn on a terminal, tab-separated otherwise. none: told where it has no row."""
     from hashmatch.visible import visible
 
+    if none and not rows:
+        tell(none)
+        return
     shown = [[visible(one) for one in row] for row in rows]
     if not sys.stdout.isatty():
         _write("".join("\t".join(row) + "\n" for row in shown))

@@ -71,7 +71,7 @@ def show_command(app: App, count: int, kind: str | None, as_json: bool) -> None:
         emit_json([{**leaf, "opened": _opened(leaf["body"], known)} for leaf in leaves])
         return
     rows = [[str(leaf["seq"]), leaf["at"], leaf["kind"], _what(leaf, known)] for leaf in leaves]
-    table(["leaf", "at", "kind", "what"], rows)
+    table(["leaf", "at", "kind", "what"], rows, none="There is no such leaf.")
 
 
 def _opened(body: object, known: Mapping[str, str]) -> dict[str, str]:

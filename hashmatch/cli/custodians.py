@@ -157,7 +157,8 @@ def due_command(app: App, as_json: bool) -> None:
         emit_json([_case(case, now) for case in cases])
     else:
         columns = ["case", "state", "next", "holds", "rule", "start", "end", "source", "counsel"]
-        table(columns, [row for case in cases for row in _rows(case)])
+        rows = [row for case in cases for row in _rows(case)]
+        table(columns, rows, none="There is no case whose time runs.")
     waiting = sum(not case.reported for case in cases)
     if waiting:
         tell(
@@ -253,7 +254,8 @@ def requests_command(app: App, as_json: bool) -> None:
         emit_json(shown)
         return
     columns = ["case", "kind", "state", "asked_by", "expires_at", "may_confirm", "reason"]
-    table(columns, [[cell(one[column]) for column in columns] for one in shown])
+    rows = [[cell(one[column]) for column in columns] for one in shown]
+    table(columns, rows, none="There is no request that waits for a second person.")
 
 
 @click.command("cancel")

@@ -48,7 +48,8 @@ def entries_command(app: App, as_json: bool) -> None:
         emit_json(rows)
         return
     columns = ["list", "entry", "standing", "rejected", "confirmed", "since", "active"]
-    table(columns, [[str(row[column]) for column in columns] for row in rows])
+    shown = [[str(row[column]) for column in columns] for row in rows]
+    table(columns, shown, none="No entry is flagged or demoted.")
 
 
 @click.command("trust")

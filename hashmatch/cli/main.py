@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import importlib
 import sys
 import traceback
@@ -14,7 +15,7 @@ from hashmatch import __version__
 from hashmatch.cli import streams
 from hashmatch.cli.app import App, NobodyReads, louder, tell, verbosity
 from hashmatch.cli.groups import Sections
-from hashmatch.errors import HashmatchError
+from hashmatch.errors import INTERRUPTED, HashmatchError
 from hashmatch.report import logs
 
 # command -> (module, one line for the overview). Loading them all would take a second.
@@ -35,7 +36,6 @@ COMMANDS = {
     "doctor": ("setup", "Check that this installation works and can see."),
 }
 
-INTERRUPTED = 130
 BROKEN_PIPE = 141  # as a shell says it of a program that SIGPIPE ended
 
 
@@ -56,6 +56,17 @@ class Commands(Sections):
         module = importlib.import_module(f"hashmatch.cli.{COMMANDS[name][0]}")
         command: click.Command = getattr(module, f"{name}_command")
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:  # click knows the names of loaded commands only
+            if near := difflib.get_close_matches(args[0], COMMANDS, n=1):
+                text = f"{error.message} Did you mean '{near[0]}'?"
+                raise click.UsageError(text, ctx) from None
+            raise
 
     def about(self, ctx: click.Context, name: str) -> str:
         return COMMANDS[name][1]

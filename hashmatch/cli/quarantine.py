@@ -132,7 +132,10 @@ def list_command(app: App, state: str | None, as_json: bool) -> None:
         emit_json(cases)
         return
     columns = ["case", "state", "detected_at", "lists", "problem"]
-    table(columns, [[cell(case[column]) for column in columns] for case in cases])
+    rows = [[cell(case[column]) for column in columns] for case in cases]
+    table(
+        columns, rows, none=f"There is no case that is {state}." if state else "There is no case."
+    )
 
 
 @quarantine_command.command("show")

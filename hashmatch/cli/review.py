@@ -80,8 +80,8 @@ def list_command(app: App, name: str | None, state: str, as_json: bool) -> None:
     app.person(*Role)
     query = select(ReviewRow).where(ReviewRow.state == state)
     with app.db.read() as session:
-        rows = session.scalars(query.order_by(ReviewRow.opened_at, ReviewRow.id)).all()
-        reviews = [_overview(session, row) for row in rows]
+        found = session.scalars(query.order_by(ReviewRow.opened_at, ReviewRow.id)).all()
+        reviews = [_overview(session, row) for row in found]
     if name is not None:
         reviews = [review for review in reviews if name in review["lists"]]
     if as_json:
@@ -89,7 +89,8 @@ def list_command(app: App, name: str | None, state: str, as_json: bool) -> None:
         return
     columns = ["review", "state", "opened_at", "waited", "lists", "categories", "matches"]
     columns += ["clip_key", "why"]
-    table(columns, [[cell(review[column]) for column in columns] for review in reviews])
+    rows = [[cell(review[column]) for column in columns] for review in reviews]
+    table(columns, rows, none=f"There is no review that is {state}.")
 
 
 @review_command.command("show")
@@ -273,7 +274,7 @@ def _each(reviews: Sequence[str], decide: Callable[[str], None]) -> None:
             refused += 1
             tell(error.message)
     if not chosen:
-        say("There is no such review, so nothing was decided.")
+        tell("Nothing was decided.")
     if refused:
         raise NotAllDecided(refused=counted(refused, "review"), count=len(chosen))
 

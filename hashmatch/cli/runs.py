@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hashmatch.cli.app import App, emit_json, json_option, pass_app, say, table
+from hashmatch.cli.app import App, emit_json, json_option, pass_app, say, table, tell
 from hashmatch.cli.groups import Sections
 from hashmatch.counting import counted
 
@@ -43,7 +43,7 @@ def list_command(app: App, count: int, as_json: bool) -> None:
         emit_json(rows)
         return
     if not rows:
-        say("No run yet. Start one with `hashmatch scan`.")
+        tell("No run yet. Start one with `hashmatch scan`.")
         return
     columns = ["run", "kind", "status", "started", "took", "listed", "outcomes", "canary", "exit"]
     shown = [{**r, "took": _took(r["seconds"]), "outcomes": _counts(r["outcomes"])} for r in rows]

@@ -21,8 +21,6 @@ from hashmatch.cli.app import (
 )
 from hashmatch.counting import counted
 
-INTERRUPTED = 130
-
 if TYPE_CHECKING:
     from hashmatch.pipeline.plan import Selection
     from hashmatch.report.summary import RunSummary
@@ -203,8 +201,6 @@ def _run(app: App, selection: Selection, until: datetime | None, as_json: bool) 
         emit_json(summary.as_json())
     else:
         _show(summary, selection)
-    if stop.interrupted:
-        raise click.exceptions.Exit(INTERRUPTED)
     if summary.exit_code:
         raise click.exceptions.Exit(summary.exit_code)
     return summary
@@ -213,7 +209,7 @@ def _run(app: App, selection: Selection, until: datetime | None, as_json: bool) 
 def _show(summary: RunSummary, selection: Selection) -> None:
     counts = ", ".join(f"{count} {outcome}" for outcome, count in summary.outcomes.items() if count)
     say(f"run {summary.run}: {counted(summary.listed, 'clip')} in {summary.seconds:.1f} s")
-    say(f"  {counts or 'nothing to look at'}; {summary.skipped_unchanged} unchanged")
+    say(f"  {counts or summary.of_none}; {summary.skipped_unchanged} unchanged")
     if summary.seen_by_rendition:
         say(f"  {summary.seen_by_rendition} seen by another rendition of theirs")
     for reason, count in summary.unscannable.items():

@@ -42,8 +42,8 @@ EXIT_CODES = tuple(
         (
             "15",
             "clip storage or the vault cannot be reached, or kept a case from going on; storage lists far"
-            " fewer clips than before, the vault is not the one used before, or a file for you cannot be"
-            " written",
+            " fewer clips than before, the vault is not the one used before, or a file for you, a checkpoint"
+            " for an anchor or the metrics cannot be written",
             "check it, its mount, its credentials and its space",
         ),
         (

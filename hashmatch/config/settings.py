@@ -124,7 +124,8 @@ def load(file: Path | None = None) -> Settings:
         problem = "not JSON, as which lists are written in the environment: '[\"*.mp4\"]'"
         raise ConfigError(source=next(_not_json(), "environment"), problem=problem) from None
     except ValidationError as error:
-        raise ConfigError(source=_source_of(error, source), problem=_explain(error)) from None
+        where = _source_of(error, source)
+        raise ConfigError(source=where, problem=_explain(error, where)) from None
     settings._home = source.parent.absolute()
     return settings
 
@@ -223,14 +224,17 @@ def _source_of(error: ValidationError, file: Path) -> str | Path:
     return ", ".join(dict.fromkeys(name for name in variables if name is not None))
 
 
-def _explain(error: ValidationError) -> str:
-    """Each problem with its setting's name, and no value: it may be a secret."""
+def _explain(error: ValidationError, where: str | Path) -> str:
+    """Each problem with its setting's name, and no value: it may be a secret.
+
+    where: what the message says of all of them.
+    """
     known_sections = dict(sections())
     problems = []
     for item in error.errors(include_input=False, include_url=False):
         section, *rest = (str(part) for part in item["loc"])
         name = f"[{section}] {'.'.join(rest)}" if rest else f"[{section}]"
-        if (variable := _variable_of(item["loc"])) is not None:
+        if (variable := _variable_of(item["loc"])) is not None and variable != where:
             name = f"{name} (of {variable})"
         if item["type"] == "extra_forbidden":
             known = set(known_sections[section].model_fields) if rest else set(known_sections)

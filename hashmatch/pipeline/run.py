@@ -335,6 +335,7 @@ class _Run:
                 seen_by_rendition=ledger.seen_by_rendition(session, self.id),
                 unscannable=unscannable,
                 storage_failed=self.alarms.storage_failed,
+                interrupted=self.stop.interrupted,
                 alarms=self.alarms.texts(),
             )
             if not summary.adds_up or left < 0 or (left and not self.stop):
@@ -365,7 +366,9 @@ class _Run:
             self._amend(summary.as_json(), error.exit_code)
             self._tell_end(summary, error.exit_code)
             raise
-        summary = replace(summary, alarms=(*summary.alarms, *self._hand_over()))
+        failed = self._hand_over()
+        alarms = (*summary.alarms, *failed)
+        summary = replace(summary, alarms=alarms, anchors_failed=bool(failed))
         self._amend(summary.as_json(), summary.exit_code)
         self._tell_end(summary, summary.exit_code)
         return summary
@@ -374,7 +377,7 @@ class _Run:
         status = "stopped" if summary.left else "finished"
         counts = ", ".join(f"{count} {name}" for name, count in summary.outcomes.items() if count)
         text = "run %s %s: %s clips (%s; %s unchanged) in %.1f s, exit code %s"
-        told = (status, summary.listed, counts or "none to look at", summary.skipped_unchanged)
+        told = (status, summary.listed, counts or summary.of_none, summary.skipped_unchanged)
         about = {
             **_finished(summary),
             "status": status,

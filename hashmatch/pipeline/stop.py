@@ -9,10 +9,21 @@ safe as a crash: the next run carries on.
 
 from __future__ import annotations
 
+import logging
 import signal
 from datetime import datetime, timedelta
+from threading import Thread
 from types import FrameType, TracebackType
 from typing import Self
+
+from hashmatch.report.logs import NOTICE
+
+logger = logging.getLogger(__name__)
+
+_STOPPING = (
+    "stopping: what is being looked at is finished, then the canary is looked at once more;"
+    " Ctrl-C once more ends the run at once"
+)
 
 
 class Stop:
@@ -30,6 +41,9 @@ class Stop:
     def _ask(self, number: int, frame: FrameType | None) -> None:
         if self._asked and number == signal.SIGINT:
             raise KeyboardInterrupt
+        if not self._asked:
+            # In a thread of its own: this may have interrupted the log in the middle of a line.
+            Thread(target=logger.log, args=(NOTICE, _STOPPING), daemon=True).start()
         self._asked = True
         self.interrupted = self.interrupted or number == signal.SIGINT
 

@@ -58,6 +58,13 @@ class NotOpen(ReviewError):
     """
 
 
+class NoneOpen(ReviewError):
+    """No open review has a match on {entries}, so nothing was decided.
+
+    `hashmatch review show REVIEW` names those of a review as --entry takes them.
+    """
+
+
 class NotAllDecided(ReviewError):
     """{refused} of {count} could not be decided; above is why. The others are decided.
 
@@ -82,14 +89,20 @@ def load_open(session: Session, review: str) -> ReviewRow:
 
 
 def open_with(session: Session, entries: Collection[EntryName]) -> list[str]:
-    """The reviews that wait with a match on one of these entries, the oldest first."""
+    """The reviews that wait with a match on one of these entries, the oldest first.
+
+    Raises NoneOpen.
+    """
     query = select(ReviewRow).where(ReviewRow.state == State.OPEN)
     rows = session.scalars(query.order_by(ReviewRow.opened_at, ReviewRow.id)).all()
-    return [
+    waiting = [
         row.id
         for row in rows
         if any(Finding.of(match).name in entries for match in pending(session, row))
     ]
+    if not waiting:
+        raise NoneOpen(entries=", ".join(said_back(str(entry)) for entry in entries))
+    return waiting
 
 
 def follow(

@@ -127,6 +127,7 @@ def test_a_command_that_nobody_knows_is_refused_with_exit_code_2(hashmatch):
         refused = hashmatch.run(*command, code=2)
         assert refused.stdout == ""
         assert "Usage: " in refused.stderr
+    assert "Did you mean 'scan'?" in hashmatch.run("scna", code=2).stderr
 
 
 def test_scan_says_in_json_what_the_run_came_to(scanned):

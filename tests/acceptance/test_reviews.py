@@ -134,6 +134,9 @@ def test_promise_1_a_rejected_match_never_comes_back_and_other_bytes_are_looked_
     summary = desk.scans()
     assert (summary["outcomes"]["review"], summary["reviews_open"]) == (2, 2)
     assert desk.open_reviews() == {"logo.mp4", "right.mp4"}
+    for decision in (("reject", "--reason", "a slip"), ("confirm",)):
+        refused = desk.hashmatch.run("review", *decision, "--entry", "partner/e-lgo", code=26)
+        assert "No open review has a match on partner/e-lgo" in refused.stderr
     review = desk.review_of("logo.mp4")
     said = desk.decides("reject", review, "--reason", "our own logo")
     assert "the clip is clean" in said

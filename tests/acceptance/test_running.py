@@ -62,9 +62,11 @@ def test_ctrl_c_ends_tidily_and_the_next_run_takes_the_rest(hashmatch):
         output, errors = process.communicate()
     assert process.returncode == 130, errors
     stopped = json.loads(output)
+    assert "Ctrl-C once more ends the run at once" in errors
     assert 0 < stopped["left"] < 60
     assert stopped["listed"] == 60 - stopped["left"] == sum(stopped["outcomes"].values())
-    assert hashmatch.json("runs", "show")["status"] == "stopped"
+    shown = hashmatch.json("runs", "show")
+    assert (shown["status"], shown["exit"]) == ("stopped", 130)
     rest = hashmatch.scan(code=0)
     assert sum(rest["outcomes"].values()) == stopped["left"]
     assert rest["skipped_unchanged"] == stopped["listed"]

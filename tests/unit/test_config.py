@@ -190,6 +190,7 @@ def test_a_bad_value_of_the_environment_names_its_setting(given, monkeypatch):
     assert message.startswith("HASHMATCH_MATCH__DISTANCE: ")
     assert "hashmatch.toml" not in message
     assert "[match] distance" in message
+    assert message.count("HASHMATCH_MATCH__DISTANCE") == 1
 
 
 def test_what_is_wrong_in_file_and_environment_names_both(given, monkeypatch):

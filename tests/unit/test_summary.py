@@ -59,6 +59,16 @@ def test_storage_that_fails_is_told_before_clips_that_were_not_seen(storage):
     assert replace(short, **{storage: 1}).exit_code == 15
 
 
+@pytest.mark.parametrize("unwritten", ["metrics_failed", "anchors_failed"])
+def test_what_could_not_be_handed_on_is_told_where_all_else_is_well(unwritten):
+    assert replace(SEEN, **{unwritten: True}).exit_code == 15
+    assert replace(SEEN, **{unwritten: True}, left=1).exit_code == 10
+
+
+def test_a_run_that_was_stopped_by_hand_says_so_whatever_else_there_is():
+    assert replace(SEEN, interrupted=True, left=3, vault_away=True).exit_code == 130
+
+
 @pytest.mark.parametrize("outcome", [Outcome.MATCHED, Outcome.REVIEW, Outcome.CLEAN])
 def test_a_clip_that_was_seen_is_no_shortfall_whatever_it_is(outcome):
     assert with_count(outcome, 50).exit_code == 0
