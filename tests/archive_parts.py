@@ -34,6 +34,8 @@ from hashmatch.db.schema import ClipRow, MatchRow
 from hashmatch.db.session import Database
 from hashmatch.hashing.recipes import recipe
 from hashmatch.lists.activation import activate
+from hashmatch.lists.compiled.building import compile_lists
+from hashmatch.lists.compiled.state import ListState
 from hashmatch.lists.imports import Delivery, import_list
 from hashmatch.model import (
     Algorithm,
@@ -45,14 +47,12 @@ from hashmatch.model import (
     Sampling,
     Variant,
 )
-from hashmatch.pipeline import run as running
-from hashmatch.pipeline.install import Given, install
-from hashmatch.pipeline.job import open_job
-from hashmatch.pipeline.listsets import compile_lists
-from hashmatch.pipeline.liststate import ListState
-from hashmatch.pipeline.plan import Selection
-from hashmatch.pipeline.stop import Stop
 from hashmatch.report.summary import RunSummary
+from hashmatch.runs import coordinator as running
+from hashmatch.runs.job import open_job
+from hashmatch.runs.plan import Selection
+from hashmatch.runs.stop import Stop
+from hashmatch.services.installing import Given, install
 
 AT = datetime(2026, 11, 22, 3, 0, tzinfo=UTC)
 _RECIPIENTS = tuple(str(pyrage.x25519.Identity.generate().to_public()) for _ in range(2))

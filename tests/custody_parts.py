@@ -22,13 +22,13 @@ from hashmatch.audit.verification import verify
 from hashmatch.clips.store import ObjectNotFound, Store
 from hashmatch.clips.store_folder import FolderStore
 from hashmatch.config import People
-from hashmatch.custody import record
+from hashmatch.custody import case_record
+from hashmatch.custody.approvals import Terms
 from hashmatch.custody.case import Custody
-from hashmatch.custody.platform import Platform
-from hashmatch.custody.reply import Nothing
-from hashmatch.custody.requests import Terms
-from hashmatch.custody.seal import parse_recipients
-from hashmatch.custody.vault import Vault, key_name, manifest_name
+from hashmatch.custody.notify.channel import Nothing
+from hashmatch.custody.notify.platform import Platform
+from hashmatch.custody.vault.sealing import parse_recipients
+from hashmatch.custody.vault.store import Vault, key_name, manifest_name
 from hashmatch.db.schema import CaseRow, CaseStepRow, ClipRow, LeafRow, ListRow, RunRow
 from hashmatch.db.session import Database
 from hashmatch.model import Action, Match, MatchKind
@@ -143,7 +143,7 @@ class Scene:
             clip.etag = clip.scanned_etag = info.etag
             clip.size, clip.outcome = info.size, "matched"
             session.flush()
-            self.case = record.open_case(
+            self.case = case_record.open_case(
                 session,
                 NAMES,
                 run_id="run-1",

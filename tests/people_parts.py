@@ -12,10 +12,10 @@ from sqlalchemy import select
 from hashmatch.audit import log
 from hashmatch.audit.commitments import commit_clip
 from hashmatch.config import People
-from hashmatch.custody import requests
-from hashmatch.custody.permission import Kind
-from hashmatch.custody.requests import Terms
-from hashmatch.custody.retention import Keeps, Length, Rule, Starts
+from hashmatch.custody import approvals
+from hashmatch.custody.approvals import Terms
+from hashmatch.custody.preconditions import Kind
+from hashmatch.custody.retention.rules import Keeps, Length, Rule, Starts
 from hashmatch.db.schema import CaseRow, ClipRow, LeafRow, RequestRow, RunRow
 from hashmatch.db.session import Database
 
@@ -103,13 +103,13 @@ class Office:
 
     def ask(self, kind: Kind, case: str, by: str = "alice", reason: str = "because") -> RequestRow:
         with self.db.write() as session:
-            return requests.ask(
+            return approvals.ask(
                 session, kind, case, reason=reason, by=by, now=self.now, terms=self.terms
             )
 
     def confirm(self, case: str, by: str = "bob") -> RequestRow:
         with self.db.write() as session:
-            return requests.confirm(session, case, by=by, now=self.now, terms=self.terms)
+            return approvals.confirm(session, case, by=by, now=self.now, terms=self.terms)
 
     def leaf(self, at: datetime) -> None:
         """Something else happens then, such as a nightly run."""

@@ -16,8 +16,8 @@ from sqlalchemy import select
 from standardwebhooks import Webhook as Verifier
 from standardwebhooks import WebhookVerificationError
 
-from hashmatch.custody import outbox
-from hashmatch.custody.platform import Clock
+from hashmatch.custody.notify import outbox
+from hashmatch.custody.notify.platform import Clock
 from hashmatch.db.schema import CaseRow, ClipRow, LeafRow, OutboxRow, RunRow
 from hashmatch.db.session import Database
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from hashmatch.audit.anchors import CommandFailed
 from hashmatch.audit.timestamp import stamp
-from hashmatch.clips.opening import open_store
+from hashmatch.clips.open_store import open_store
 from hashmatch.clips.s3_lock import Lock, lock_of
 from hashmatch.clips.store import Store
 from hashmatch.clips.store_check import check_store

@@ -28,7 +28,7 @@ from sqlalchemy.orm import Session
 from hashmatch.audit import log
 from hashmatch.audit.checkpoint import Checkpoint, split
 from hashmatch.audit.timestamp import stamp
-from hashmatch.clips.opening import open_store
+from hashmatch.clips.open_store import open_store
 from hashmatch.clips.store import ObjectExists, Store
 from hashmatch.clips.store_folder import FolderStore
 from hashmatch.config import Settings

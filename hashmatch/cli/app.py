@@ -25,9 +25,9 @@ from hashmatch.errors import StorageError
 if TYPE_CHECKING:
     from sqlalchemy.orm import InstrumentedAttribute
 
+    from hashmatch.access import Role
     from hashmatch.audit.names import KeyedNames
     from hashmatch.config import Settings
-    from hashmatch.custody.people import Role
     from hashmatch.db.session import Database
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -89,9 +89,9 @@ class App:
 
         named: [people] must name somebody for it.
         """
-        from hashmatch.custody import people
+        from hashmatch import access
 
-        return people.permitted(self.settings.people, people.account(), *roles, named=named)
+        return access.permitted(self.settings.people, access.account(), *roles, named=named)
 
     def case(self, given: str) -> str:
         """The id of the case that is meant: the only one that begins so, or what was given."""

@@ -59,9 +59,9 @@ def show_command(app: App, count: int, kind: str | None, as_json: bool) -> None:
     Example:
       hashmatch audit show --last 50 --kind case-opened
     """
+    from hashmatch.access import Role
     from hashmatch.audit.commitments import openings
     from hashmatch.audit.log import last_leaves
-    from hashmatch.custody.people import Role
 
     app.person(Role.AUDITOR, Role.OPERATOR)
     with app.db.read() as session:
@@ -122,8 +122,8 @@ def checkpoint_command(app: App) -> None:
     Example:
       hashmatch audit checkpoint > /mnt/other-host/hashmatch-2026-11-22.checkpoint
     """
+    from hashmatch.access import Role
     from hashmatch.audit.log import last_checkpoint
-    from hashmatch.custody.people import Role
 
     app.person(Role.AUDITOR, Role.OPERATOR)
     with app.db.read() as session:
@@ -145,9 +145,9 @@ def key_command(app: App) -> None:
     Example:
       hashmatch audit key > audit.pub
     """
+    from hashmatch.access import Role
     from hashmatch.audit.checkpoint import verifier_key
     from hashmatch.audit.keys import load_verifier
-    from hashmatch.custody.people import Role
 
     app.person(Role.AUDITOR, Role.OPERATOR)
     key = load_verifier(app.settings.path(app.settings.audit.key))
@@ -179,12 +179,12 @@ def verify_command(app: App, files: tuple[Path, ...], as_json: bool) -> None:
       hashmatch audit verify \\
           --against /mnt/other-host/hashmatch-2026-11-22.checkpoint
     """
+    from hashmatch.access import Role
     from hashmatch.audit.anchors import kept_in_folder
     from hashmatch.audit.keys import load_verifier
-    from hashmatch.audit.reconciliation import Reconciliation
     from hashmatch.audit.signing import memory_of, refusal
     from hashmatch.audit.verification import verify
-    from hashmatch.custody.people import Role
+    from hashmatch.reconcile.database import Reconciliation
 
     app.person(Role.AUDITOR, Role.OPERATOR)
     key = load_verifier(app.settings.path(app.settings.audit.key))

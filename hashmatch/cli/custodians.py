@@ -11,8 +11,8 @@ import click
 from hashmatch.cli.app import App, cell, emit_json, json_option, pass_app, shown_time, table, tell
 
 if TYPE_CHECKING:
-    from hashmatch.custody.due import Due
-    from hashmatch.custody.retention import Clock
+    from hashmatch.custody.retention.due import Due
+    from hashmatch.custody.retention.rules import Clock
     from hashmatch.db.schema import RequestRow
 
 _TIMES = ["%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S"]
@@ -42,8 +42,8 @@ def hold_command(app: App, case: str, reason: str) -> None:
       hashmatch quarantine hold case-7hq2k6w4v3mzdpbe \\
           --reason "court order 12/2026"
     """
+    from hashmatch.access import Role
     from hashmatch.custody import holds
-    from hashmatch.custody.people import Role
 
     by = app.person(Role.CUSTODIAN)
     case = app.case(case)
@@ -68,8 +68,8 @@ def lift_command(app: App, case: str, hold: int | None, reason: str) -> None:
       hashmatch quarantine lift case-7hq2k6w4v3mzdpbe --hold 3 \\
           --reason "the order was withdrawn"
     """
+    from hashmatch.access import Role
     from hashmatch.custody import holds
-    from hashmatch.custody.people import Role
 
     by = app.person(Role.CUSTODIAN)
     case = app.case(case)
@@ -111,8 +111,8 @@ def report_command(app: App, case: str, reference: str, reported: datetime | Non
       hashmatch quarantine report case-7hq2k6w4v3mzdpbe \\
           --reference 1234567 --at 2026-11-22T03:10
     """
+    from hashmatch.access import Role
     from hashmatch.custody import reporting
-    from hashmatch.custody.people import Role
 
     by = app.person(Role.CUSTODIAN)
     case = app.case(case)
@@ -140,13 +140,13 @@ def due_command(app: App, as_json: bool) -> None:
     Example:
       hashmatch quarantine due
     """
-    from hashmatch.custody import retention, timekeeping
-    from hashmatch.custody.due import due
-    from hashmatch.custody.people import Role
-    from hashmatch.custody.retention import NOT_REVIEWED, NoJurisdiction
+    from hashmatch.access import Role
+    from hashmatch.custody.retention import timekeeping
+    from hashmatch.custody.retention.due import due
+    from hashmatch.custody.retention.rules import NOT_REVIEWED, NoJurisdiction, applying
 
     app.person(Role.CUSTODIAN, Role.OPERATOR, Role.AUDITOR)
-    rules = retention.applying(app.settings)
+    rules = applying(app.settings)
     if not rules:
         raise NoJurisdiction
     now = _now()
@@ -242,14 +242,14 @@ def requests_command(app: App, as_json: bool) -> None:
     Example:
       hashmatch quarantine requests
     """
-    from hashmatch.custody import requests
-    from hashmatch.custody.people import Role, members
+    from hashmatch.access import Role, members
+    from hashmatch.custody import approvals
 
     app.person(Role.CUSTODIAN, Role.OPERATOR, Role.AUDITOR)
     custodians = members(app.settings.people, Role.CUSTODIAN)
     now = _now()
     with app.db.read() as session:
-        shown = [_request(one, custodians, now) for one in requests.open_requests(session)]
+        shown = [_request(one, custodians, now) for one in approvals.open_requests(session)]
     if as_json:
         emit_json(shown)
         return
@@ -268,26 +268,26 @@ def cancel_command(app: App, case: str) -> None:
     Example:
       hashmatch quarantine cancel case-7hq2k6w4v3mzdpbe
     """
-    from hashmatch.custody import requests
-    from hashmatch.custody.people import Role
+    from hashmatch.access import Role
+    from hashmatch.custody import approvals
 
     by = app.person(Role.CUSTODIAN, named=True)
     case = app.case(case)
     with app.db.write() as session:
-        request = requests.cancel(session, case, by=by, now=_now(), people=app.settings.people)
+        request = approvals.cancel(session, case, by=by, now=_now(), people=app.settings.people)
     tell(f"{case}: {request.asked_by}'s request to {request.kind} it is cancelled.")
 
 
 def _ask(app: App, kind: str, case: str, reason: str) -> None:
-    from hashmatch.custody import requests
-    from hashmatch.custody.people import Role
-    from hashmatch.custody.permission import Kind
+    from hashmatch.access import Role
+    from hashmatch.custody import approvals
+    from hashmatch.custody.preconditions import Kind
 
     by = app.person(Role.CUSTODIAN, named=True)
     case = app.case(case)
-    terms = requests.Terms.of(app.settings)
+    terms = approvals.Terms.of(app.settings)
     with app.db.write() as session:
-        request = requests.ask(
+        request = approvals.ask(
             session, Kind(kind), case, reason=reason, by=by, now=_now(), terms=terms
         )
     hours = app.settings.custody.confirm_hours

@@ -27,8 +27,8 @@ def entries_command(app: App, as_json: bool) -> None:
     Example:
       hashmatch review entries
     """
-    from hashmatch.custody.people import Role
-    from hashmatch.reviews.standing import held
+    from hashmatch.access import Role
+    from hashmatch.reviews.entry_standing import held
 
     app.person(*Role)
     with app.db.read() as session:
@@ -68,11 +68,11 @@ def trust_command(app: App, name: str, entry: str, reason: str, accept_trial: bo
       hashmatch review trust c3p img-1 \\
           --reason "the partner corrected it in version 12"
     """
-    from hashmatch.audit.typed import problem_with
-    from hashmatch.custody.people import Role
+    from hashmatch.access import Role
+    from hashmatch.freetext import problem_with
     from hashmatch.lists.activation import try_again
-    from hashmatch.pipeline.trial import trial
-    from hashmatch.reviews.standing import trust
+    from hashmatch.reviews.entry_standing import trust
+    from hashmatch.runs.trial import trial
 
     person = app.person(Role.OPERATOR)
     problem = problem_with(reason)
@@ -118,9 +118,9 @@ def export_command(app: App, name: str | None, out: Path, form: str) -> None:
     Example:
       hashmatch review export --list c3p --out c3p-feedback.csv
     """
+    from hashmatch.access import Role
     from hashmatch.audit import log
     from hashmatch.audit.commitments import commit_person
-    from hashmatch.custody.people import Role
     from hashmatch.lists.catalog import get_list
     from hashmatch.newfile import new_file
     from hashmatch.reviews import export

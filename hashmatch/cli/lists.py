@@ -71,7 +71,7 @@ def _me() -> str:
 
 
 def _operator(app: App) -> None:
-    from hashmatch.custody.people import Role
+    from hashmatch.access import Role
 
     app.person(Role.OPERATOR)
 
@@ -215,7 +215,7 @@ def activate_command(
     """
     _operator(app)
     from hashmatch.lists.activation import activate
-    from hashmatch.pipeline.trial import trial
+    from hashmatch.runs.trial import trial
 
     change = activate(
         app.db,
@@ -294,7 +294,7 @@ def remove_command(
       hashmatch lists remove c3p 6 --reason "superseded by 7 and 8"
       hashmatch lists remove old-partner --reason "the agreement ended"
     """
-    from hashmatch.custody.people import Role
+    from hashmatch.access import Role
     from hashmatch.lists.removal import remove
 
     by = app.person(Role.OPERATOR)
@@ -324,7 +324,7 @@ def rollback_command(app: App, name: str, accept_trial: bool, by: str) -> None:
     """
     _operator(app)
     from hashmatch.lists.activation import rollback
-    from hashmatch.pipeline.trial import trial
+    from hashmatch.runs.trial import trial
 
     change = rollback(
         app.db,
@@ -373,7 +373,7 @@ def enable_command(app: App, name: str, entry: str, accept_trial: bool, by: str)
     """
     _operator(app)
     from hashmatch.lists.disabled import enable
-    from hashmatch.pipeline.trial import trial
+    from hashmatch.runs.trial import trial
 
     done = enable(
         app.db,
@@ -431,7 +431,7 @@ def set_command(
     _operator(app)
     from hashmatch.lists.activation import set_policy
     from hashmatch.model import Action, Orientations
-    from hashmatch.pipeline.trial import trial
+    from hashmatch.runs.trial import trial
 
     if (action, distance, orientations) == (None, None, None):
         raise click.UsageError("say what to set: --action, --distance or --orientations")

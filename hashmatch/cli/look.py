@@ -44,7 +44,7 @@ def check_command(
     """
     from hashmatch.errors import RunIncomplete
     from hashmatch.model import Outcome
-    from hashmatch.pipeline.look import check, check_with
+    from hashmatch.services.files import check, check_with
 
     with check_with(_settings(app), lists) if lists else check(app.settings, app.db) as looks:
         found = [(path, looks.verdict(path)) for path in files]
@@ -76,7 +76,7 @@ def hash_command(app: App, file: Path, every: bool, as_json: bool) -> None:
       hashmatch hash --every --json clip.mp4
     """
     from hashmatch.errors import MediaError
-    from hashmatch.pipeline.look import fingerprint_of
+    from hashmatch.services.files import fingerprint_of
 
     fingerprint = fingerprint_of(_settings(app), file, every=every)
     if not fingerprint.frames and fingerprint.trouble is not None:

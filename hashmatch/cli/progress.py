@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from hashmatch.pipeline.turns import Progress
+    from hashmatch.runs.dispatcher import Progress
 
 # Seconds over which the rate is taken: a long clip makes it no riddle, a slower night shows.
 WINDOW = 60.0

@@ -172,17 +172,17 @@ def verify_bundle_command(bundle: str, key: str | None) -> None:
 
 def _checked_case(app: App, given: str) -> str:
     """The id of the case that is meant. Raises NoSuchCase."""
-    from hashmatch.custody import record
+    from hashmatch.custody import case_record
 
     _person(app)
     case = app.case(given)
     with app.db.read() as session:
-        record.load(session, case)
+        case_record.load(session, case)
     return case
 
 
 def _person(app: App) -> str:
-    from hashmatch.custody.people import Role
+    from hashmatch.access import Role
 
     return app.person(Role.AUDITOR, Role.CUSTODIAN)
 

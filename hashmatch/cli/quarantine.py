@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hashmatch.cli import confirming, custodians, opening
+from hashmatch.cli import approvals, custodians, viewing
 from hashmatch.cli.app import (
     App,
     cell,
@@ -27,7 +27,7 @@ from hashmatch.errors import StorageError, VaultDamaged
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
-    from hashmatch.custody.inspection import Finding
+    from hashmatch.custody.vault.inspection import Finding
     from hashmatch.db.schema import CaseRow, CaseStepRow
 
 STATES = (
@@ -119,7 +119,7 @@ def list_command(app: App, state: str | None, as_json: bool) -> None:
     """
     from sqlalchemy import select
 
-    from hashmatch.custody.people import Role
+    from hashmatch.access import Role
     from hashmatch.db.schema import CaseRow
 
     app.person(*Role)
@@ -151,10 +151,10 @@ def show_command(app: App, case: str, as_json: bool) -> None:
     Example:
       hashmatch quarantine show case-7hq2k6w4v3mzdpbe
     """
+    from hashmatch.access import Role
     from hashmatch.audit import log
     from hashmatch.audit.commitments import commit_person
-    from hashmatch.custody.people import Role
-    from hashmatch.custody.record import NoSuchCase
+    from hashmatch.custody.case_record import NoSuchCase
     from hashmatch.db.schema import CaseRow
 
     person = app.person(*Role)
@@ -191,10 +191,10 @@ def verify_command(
     Example:
       hashmatch quarantine verify --sample 5%
     """
-    from hashmatch.clips.opening import open_store
-    from hashmatch.custody.inspection import Condition, inspect, inspectable, sample_of
-    from hashmatch.custody.marker import refuse_unmarked
-    from hashmatch.custody.people import Role
+    from hashmatch.access import Role
+    from hashmatch.clips.open_store import open_store
+    from hashmatch.custody.vault.inspection import Condition, inspect, inspectable, sample_of
+    from hashmatch.custody.vault.marker import refuse_unmarked
 
     store = open_store(app.settings.vault, app.settings.home)
     app.person(Role.OPERATOR, Role.CUSTODIAN, Role.AUDITOR)
@@ -293,7 +293,7 @@ def _one_timeline(shown: dict[str, Any]) -> dict[str, Any]:
 
 def _holds(session: Session, row: CaseRow) -> list[str]:
     """The legal holds that are on the case."""
-    from hashmatch.custody.standing import active_holds
+    from hashmatch.custody.disposition import active_holds
 
     return [f"{hold.id}: {hold.reason}" for hold in active_holds(session, row.id)]
 
@@ -360,9 +360,9 @@ def _matches(session: Session, row: CaseRow) -> list[dict[str, Any]]:
 
 
 for command in (
-    *opening.COMMANDS,
+    *viewing.COMMANDS,
     *custodians.COMMANDS,
-    *confirming.COMMANDS,
+    *approvals.COMMANDS,
     export_command,
 ):
     quarantine_command.add_command(command)

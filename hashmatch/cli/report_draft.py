@@ -39,9 +39,9 @@ def export_command(app: App, case: str, folder: Path) -> None:
           --out /srv/custodians/drafts
     """
     from hashmatch import __version__
+    from hashmatch.access import Role
     from hashmatch.audit import log
     from hashmatch.audit.commitments import commit_person
-    from hashmatch.custody.people import Role
     from hashmatch.report.casefacts import facts_of
     from hashmatch.report.cybertip import draft_of
 

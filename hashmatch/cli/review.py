@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
     from hashmatch.db.schema import MatchRow, ReviewRow
-    from hashmatch.reviews.standing import EntryName
+    from hashmatch.reviews.entry_standing import EntryName
 
 STATES = ("open", "confirmed", "rejected", "gone")
 
@@ -74,7 +74,7 @@ def list_command(app: App, name: str | None, state: str, as_json: bool) -> None:
     """
     from sqlalchemy import select
 
-    from hashmatch.custody.people import Role
+    from hashmatch.access import Role
     from hashmatch.db.schema import ReviewRow
 
     app.person(*Role)
@@ -106,17 +106,17 @@ def show_command(app: App, review: str, as_json: bool) -> None:
     Example:
       hashmatch review show review-7hq2k6w4v3mzdpbe
     """
+    from hashmatch.access import Role
     from hashmatch.audit import log
-    from hashmatch.custody.people import Role
-    from hashmatch.reviews import record
+    from hashmatch.reviews import review_record
 
     person = app.person(Role.REVIEWER, Role.CUSTODIAN)
     review = app.review(review)
     with app.db.write() as session:
         log.tree_head(session, lock=True)
-        row = record.load(session, review)
+        row = review_record.load(session, review)
         shown = _details(session, row)
-        record.shown(session, row, person, datetime.now(UTC))
+        review_record.shown(session, row, person, datetime.now(UTC))
     if as_json:
         emit_json(shown)
         return
@@ -126,7 +126,7 @@ def show_command(app: App, review: str, as_json: bool) -> None:
 
 
 def _entries(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) -> Any:
-    from hashmatch.reviews.standing import EntryName
+    from hashmatch.reviews.entry_standing import EntryName
 
     entries = []
     for text in value:
@@ -163,8 +163,8 @@ def confirm_command(
       hashmatch review confirm review-7hq2k6w4v3mzdpbe
       hashmatch review confirm --entry c3p/img-1
     """
-    from hashmatch.custody.people import Role
-    from hashmatch.pipeline.reviewing import Desk
+    from hashmatch.access import Role
+    from hashmatch.services.reviews import Desk
 
     person = app.person(Role.REVIEWER, Role.CUSTODIAN)
     if bool(reviews) == bool(entries):
@@ -208,9 +208,9 @@ def reject_command(
           --entry c3p/img-1 --reason "a test card"
       hashmatch review reject --entry c3p/img-1 --reason "a test card"
     """
-    from hashmatch.custody.people import Role
-    from hashmatch.pipeline.reviewing import Desk
-    from hashmatch.reviews import record
+    from hashmatch.access import Role
+    from hashmatch.reviews import review_record
+    from hashmatch.services.reviews import Desk
 
     person = app.person(Role.REVIEWER, Role.CUSTODIAN)
     desk = Desk(app.settings, app.db)
@@ -219,7 +219,7 @@ def reject_command(
         if not entries:
             raise click.UsageError("name the reviews, or an entry with --entry")
         with app.db.read() as session:
-            reviews = tuple(record.open_with(session, entries))
+            reviews = tuple(review_record.open_with(session, entries))
 
     def reject(given: str) -> None:
         review = app.review(given)
@@ -242,13 +242,13 @@ def reject_command(
 
 def _alone(app: App, entries: list[EntryName]) -> list[str]:
     """The open reviews in which nothing but these entries is left; of the others it is said."""
-    from hashmatch.reviews import record
+    from hashmatch.reviews import review_record
     from hashmatch.reviews.findings import Finding, pending
 
     alone = []
     with app.db.read() as session:
-        for review in record.open_with(session, entries):
-            left = pending(session, record.load(session, review))
+        for review in review_record.open_with(session, entries):
+            left = pending(session, review_record.load(session, review))
             if all(Finding.of(match).name in entries for match in left):
                 alone.append(review)
             else:
@@ -262,7 +262,7 @@ def _each(reviews: Sequence[str], decide: Callable[[str], None]) -> None:
     One alone raises what it raises. Of several, those that cannot be decided are named, and
     NotAllDecided follows.
     """
-    from hashmatch.reviews.record import NotAllDecided, ReviewError
+    from hashmatch.reviews.review_record import NotAllDecided, ReviewError
 
     chosen, refused = list(dict.fromkeys(reviews)), 0
     for review in chosen:
@@ -308,8 +308,8 @@ def _why(session: Session, row: ReviewRow, matches: Sequence[MatchRow]) -> list[
 def _details(session: Session, row: ReviewRow) -> dict[str, Any]:
     from hashmatch.db.schema import ClipRow, StandingRow
     from hashmatch.report.evidence import in_words
+    from hashmatch.reviews.entry_standing import said_of
     from hashmatch.reviews.findings import Finding, digests_of
-    from hashmatch.reviews.standing import said_of
 
     clip = session.get_one(ClipRow, row.clip_id)
     matches_of = _matches(session, row)

@@ -22,14 +22,14 @@ from hashmatch.cli.app import (
 from hashmatch.counting import counted
 
 if TYPE_CHECKING:
-    from hashmatch.pipeline.plan import Selection
     from hashmatch.report.summary import RunSummary
+    from hashmatch.runs.plan import Selection
 
 
 def _until(ctx: click.Context, param: click.Parameter, value: str | None) -> datetime | None:
     if value is None:
         return None
-    from hashmatch.pipeline.stop import parse_until
+    from hashmatch.runs.stop import parse_until
 
     try:
         return parse_until(value, datetime.now().astimezone())
@@ -84,7 +84,7 @@ def scan_command(app: App, dry_run: bool, until: datetime | None, as_json: bool)
       16  the database cannot be reached or does not fit this version
       130 ended with Ctrl-C, tidily; the next run takes the rest
     """
-    from hashmatch.pipeline.plan import Selection
+    from hashmatch.runs.plan import Selection
 
     if dry_run:
         _rehearse(app, as_json)
@@ -140,7 +140,7 @@ def rescan_command(
       hashmatch rescan --stored
     """
     from hashmatch.model import Orientations
-    from hashmatch.pipeline.plan import Selection
+    from hashmatch.runs.plan import Selection
 
     if (prefix, clip, since, stored) == (None, None, None, False):
         raise click.UsageError("say which clips: --prefix, --clip, --since or --stored")
@@ -161,9 +161,9 @@ def rescan_command(
 
 def _rehearse(app: App, as_json: bool) -> None:
     """What a scan would look at. Exits with 10 where storage could not be listed in full."""
-    from hashmatch.custody.people import Role
+    from hashmatch.access import Role
     from hashmatch.errors import RunIncomplete
-    from hashmatch.pipeline.dryrun import Tally, Why, rehearse
+    from hashmatch.runs.dry_run import Tally, Why, rehearse
 
     app.person(Role.OPERATOR)
     tally = Tally()
@@ -185,11 +185,11 @@ def _rehearse(app: App, as_json: bool) -> None:
 
 
 def _run(app: App, selection: Selection, until: datetime | None, as_json: bool) -> RunSummary:
+    from hashmatch.access import Role
     from hashmatch.cli.progress import bar
-    from hashmatch.custody.people import Role
-    from hashmatch.pipeline.nightly import nightly
-    from hashmatch.pipeline.stop import Stop
     from hashmatch.report import logs
+    from hashmatch.runs.nightly import nightly
+    from hashmatch.runs.stop import Stop
 
     logs.set_up("auto", louder=louder())  # also for what the settings themselves may be refused for
     report = app.settings.report

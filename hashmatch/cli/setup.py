@@ -50,7 +50,7 @@ def init_command(
       hashmatch init /srv/hashmatch --clips s3://clips \\
           --recipient age1… --recipient age1…
     """
-    from hashmatch.pipeline.install import Given, install
+    from hashmatch.services.installing import Given, install
 
     given = Given(clips=clips, vault=vault, database=database, recipients=recipients)
     settings, made = install(folder, given)
@@ -78,10 +78,10 @@ def init_command(
 
 
 def _mark(settings: Settings, accept_lost: bool) -> None:
-    from hashmatch.custody.marker import MARKER, VaultAway
-    from hashmatch.custody.people import account
-    from hashmatch.custody.vault import VaultFailed
-    from hashmatch.pipeline.install import mark_vault
+    from hashmatch.access import account
+    from hashmatch.custody.vault.marker import MARKER, VaultAway
+    from hashmatch.custody.vault.store import VaultFailed
+    from hashmatch.services.installing import mark_vault
 
     try:
         if mark_vault(settings, by=account(), accept_lost=accept_lost):
@@ -106,7 +106,7 @@ def doctor_command(app: App, as_json: bool) -> None:
     Example:
       hashmatch doctor --json
     """
-    from hashmatch.pipeline.doctor import examine
+    from hashmatch.services.doctor import examine
 
     findings = list(examine(lambda: app.settings))
     if as_json:

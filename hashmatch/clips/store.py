@@ -4,7 +4,7 @@
         for chunk in store.read(found.key, found.etag):   # exactly the version that was listed
             ...
 
-`opening.open_store` makes one. Only `store_folder`, `store_s3` and `store_object` know how a backend
+`open_store.open_store` makes one. Only `store_folder`, `store_s3` and `store_object` know how a backend
 is spoken to. Amazon's and other S3 goes through boto3: obstore's listing ends at the first key that
 has an empty, `.` or `..` segment or a control character in it, so one uploaded name would hide all
 others.

@@ -26,18 +26,20 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from hashmatch.clips.store import ObjectChanged, ObjectNotFound, Store
-from hashmatch.custody import marker, outbox, record, requests
+from hashmatch.custody import approvals, case_record
 from hashmatch.custody.absence import check_absence
-from hashmatch.custody.agestream import Measure
-from hashmatch.custody.endings import end_acts
-from hashmatch.custody.manifest import manifest
-from hashmatch.custody.platform import Platform
+from hashmatch.custody.approvals import Terms
+from hashmatch.custody.case_record import Case, State
+from hashmatch.custody.disposition import standing
+from hashmatch.custody.notify import outbox
+from hashmatch.custody.notify.platform import Platform
 from hashmatch.custody.progress import PlatformWaits, Progress, SealedCopyLost, in_words
-from hashmatch.custody.record import Case, State
-from hashmatch.custody.requests import Terms
-from hashmatch.custody.seal import ContentDiffers, Recipients, SealingFailed, new_case_key
-from hashmatch.custody.standing import standing
-from hashmatch.custody.vault import Vault, VaultFailed, key_name, manifest_name
+from hashmatch.custody.recovery import end_acts
+from hashmatch.custody.vault import marker
+from hashmatch.custody.vault.age_stream import Measure
+from hashmatch.custody.vault.manifest import manifest
+from hashmatch.custody.vault.sealing import ContentDiffers, Recipients, SealingFailed, new_case_key
+from hashmatch.custody.vault.store import Vault, VaultFailed, key_name, manifest_name
 from hashmatch.db.schema import CaseRow, ClipRow
 from hashmatch.db.session import Database
 from hashmatch.errors import HashmatchError, StorageError
@@ -75,8 +77,8 @@ class Custody:
     def resume(self) -> Iterator[Progress]:
         """Advance every unfinished case, oldest first; then end what people began and left."""
         with self.db.write() as session:
-            requests.expire(session, datetime.now(UTC))
-            cases = record.unfinished(session)
+            approvals.expire(session, datetime.now(UTC))
+            cases = case_record.unfinished(session)
         for case_id in cases:
             yield self.advance(case_id)
         yield from end_acts(self)
@@ -152,7 +154,7 @@ class Custody:
         opens.
         """
         with self.db.write() as session:
-            record.leave_place(session, case, datetime.now(UTC))
+            case_record.leave_place(session, case, datetime.now(UTC))
 
     def _make_key(self, case: Case) -> None:
         """Give the case a key: its private half into the vault, its public half on record.
@@ -176,7 +178,7 @@ class Custody:
             "key_sha256": sent.sha256,
         }
         with self.db.write() as session:
-            record.note(session, case, "case-keyed", body, datetime.now(UTC), **columns)
+            case_record.note(session, case, "case-keyed", body, datetime.now(UTC), **columns)
 
     def _seal_missed(self, case: Case, original: str) -> None:
         """What was scanned is no longer there. An attempt that was killed may have sealed it."""
@@ -233,7 +235,9 @@ class Custody:
             "verified_at": now,
         }
         with self.db.write() as session:
-            if record.move(session, case, State.VERIFIED, "case-verified", body, now, **columns):
+            if case_record.move(
+                session, case, State.VERIFIED, "case-verified", body, now, **columns
+            ):
                 self._message(session, case, now)
         return True
 
@@ -306,7 +310,7 @@ class Custody:
             body["original"] = "replaced"
         now = datetime.now(UTC)
         with self.db.write() as session:
-            record.move(
+            case_record.move(
                 session,
                 case,
                 standing(session, case.id),
@@ -327,14 +331,14 @@ class Custody:
 
     def _load(self, case_id: str) -> Case:
         with self.db.read() as session:
-            return record.load(session, case_id)
+            return case_record.load(session, case_id)
 
     def _move(
         self, case: Case, to: State, kind: str, body: dict[str, Json], **columns: Any
     ) -> None:
         with self.db.write() as session:
-            record.move(session, case, to, kind, body, datetime.now(UTC), **columns)
+            case_record.move(session, case, to, kind, body, datetime.now(UTC), **columns)
 
     def _note(self, case: Case, error: HashmatchError) -> None:
         with self.db.write() as session:
-            record.note_problem(session, case, in_words(error))
+            case_record.note_problem(session, case, in_words(error))

@@ -20,13 +20,14 @@ from sqlalchemy.orm import Session
 
 from hashmatch.audit.log import written
 from hashmatch.clips.store import ObjectInfo
-from hashmatch.custody import marker, record, requests, steps
-from hashmatch.custody.permission import Kind
-from hashmatch.custody.record import Case, State
-from hashmatch.custody.requests import Terms
-from hashmatch.custody.retention import clocks
-from hashmatch.custody.steps import Step
-from hashmatch.custody.vault import Vault, VaultFailed, key_name
+from hashmatch.custody import approvals, case_record, intents
+from hashmatch.custody.approvals import Terms
+from hashmatch.custody.case_record import Case, State
+from hashmatch.custody.intents import Step
+from hashmatch.custody.preconditions import Kind
+from hashmatch.custody.retention.rules import clocks
+from hashmatch.custody.vault import marker
+from hashmatch.custody.vault.store import Vault, VaultFailed, key_name
 from hashmatch.db.schema import CaseRow, CaseStepRow, RequestRow
 from hashmatch.db.session import Database
 from hashmatch.errors import CustodyError
@@ -45,26 +46,26 @@ class NoCertificate(CustodyError):
 def destroy(db: Database, vault: Vault, case: Case, terms: Terms, software: str) -> str:
     """Erase all that the vault holds of a case, look that it is gone, and certify it.
 
-    Returns the certificate. Raises what `requests.still_allowed` does, VaultAway, and VaultFailed
+    Returns the certificate. Raises what `approvals.still_allowed` does, VaultAway, and VaultFailed
     where something is not gone: the case then stays as it is. Held: the custody lock.
     """
     # In another place nothing would be found of it, and a certificate would say that it is gone.
     marker.refuse_another(db, vault.store, besides=case.id)
     with db.write() as session:
-        request = requests.confirmed(session, case.id, Kind.DESTROY)
-        requests.still_allowed(session, request, datetime.now(UTC), terms)
-        steps.intend(session, case.id, Step.DESTROY, datetime.now(UTC), request.confirmed_by)
+        request = approvals.confirmed(session, case.id, Kind.DESTROY)
+        approvals.still_allowed(session, request, datetime.now(UTC), terms)
+        intents.intend(session, case.id, Step.DESTROY, datetime.now(UTC), request.confirmed_by)
     erased = _erase(vault, case)
     now = datetime.now(UTC)
     with db.write() as session:
-        request = requests.confirmed(session, case.id, Kind.DESTROY)
+        request = approvals.confirmed(session, case.id, Kind.DESTROY)
         text = _certificate(session, case, request, terms, erased, software, now)
         body: dict[str, Json] = {
             "request": request.id,
             "objects": len(erased),
             "certificate": hashlib.sha256(text.encode()).hexdigest(),
         }
-        record.move(
+        case_record.move(
             session,
             case,
             State.DESTROYED,
@@ -75,13 +76,13 @@ def destroy(db: Database, vault: Vault, case: Case, terms: Terms, software: str)
             destroyed_at=now,
         )
         _keep(session, case.id, text)
-        requests.finish(session, request, now)
+        approvals.finish(session, request, now)
     return text
 
 
 def certificate_of(session: Session, case_id: str) -> str:
     """The certificate of a destroyed case. Raises NoSuchCase, NoCertificate."""
-    case = record.load(session, case_id)
+    case = case_record.load(session, case_id)
     step = _last(session, case_id)
     if case.state is not State.DESTROYED or step is None or "certificate_text" not in step.result:
         raise NoCertificate(case=case_id, state=case.state)

@@ -28,8 +28,8 @@ from sqlalchemy import ColumnElement, delete, select, update
 from sqlalchemy.orm import Session
 
 from hashmatch.audit import commitments, log
-from hashmatch.custody import requests
-from hashmatch.custody.requests import Terms
+from hashmatch.custody import approvals
+from hashmatch.custody.approvals import Terms
 from hashmatch.db.schema import (
     Base,
     CaseRow,
@@ -54,8 +54,8 @@ def forget(session: Session, request: RequestRow, now: datetime, terms: Terms) -
 
     Raises as requests.still_allowed does.
     """
-    row = requests.still_allowed(session, request, now, terms)
-    requests.finish(session, request, now)
+    row = approvals.still_allowed(session, request, now, terms)
+    approvals.finish(session, request, now)
     clip = session.get_one(ClipRow, row.clip_id, with_for_update=True)
     etag, listed = row.etag, clip.etag in (row.etag, _GONE)
     openings = commitments.forget(session, subject=row.id)

@@ -19,8 +19,8 @@ from sqlalchemy.orm import Session
 from hashmatch.audit import log
 from hashmatch.audit.commitments import commit_person
 from hashmatch.custody import words
-from hashmatch.custody.record import State
-from hashmatch.custody.standing import active_holds, locked, settle
+from hashmatch.custody.case_record import State
+from hashmatch.custody.disposition import active_holds, locked, settle
 from hashmatch.db.schema import CaseStepRow, HoldRow
 from hashmatch.errors import CustodyError
 from hashmatch.model import Json

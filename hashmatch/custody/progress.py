@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 from hashmatch.clips.store import ObjectDenied, VersionsRemain
 from hashmatch.custody.absence import StorageEmpty
-from hashmatch.custody.record import State
-from hashmatch.custody.vault import VaultFailed
+from hashmatch.custody.case_record import State
+from hashmatch.custody.vault.store import VaultFailed
 from hashmatch.errors import CustodyError, HashmatchError, StorageError
 
 

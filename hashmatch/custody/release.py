@@ -18,18 +18,19 @@ from sqlalchemy.orm import Session
 from hashmatch.audit import log
 from hashmatch.clips.store import ObjectChanged, ObjectExists, ObjectNotFound
 from hashmatch.config import Review
-from hashmatch.custody import outbox, record, requests, steps
-from hashmatch.custody.agestream import Measure
-from hashmatch.custody.permission import Kind
-from hashmatch.custody.record import Case, State
-from hashmatch.custody.seal import CaseKey
-from hashmatch.custody.steps import Step
-from hashmatch.custody.unseal import UnsealedStream
-from hashmatch.custody.vault import read_back
+from hashmatch.custody import approvals, case_record, intents
+from hashmatch.custody.case_record import Case, State
+from hashmatch.custody.intents import Step
+from hashmatch.custody.notify import outbox
+from hashmatch.custody.preconditions import Kind
+from hashmatch.custody.vault.age_stream import Measure
+from hashmatch.custody.vault.sealing import CaseKey
+from hashmatch.custody.vault.store import read_back
+from hashmatch.custody.vault.unsealing import UnsealedStream
 from hashmatch.db.schema import CaseRow, ClipRow, RequestRow
 from hashmatch.errors import CustodyError, StorageError
 from hashmatch.model import Json
-from hashmatch.reviews import record as reviews
+from hashmatch.reviews import review_record as reviews
 from hashmatch.reviews.findings import Finding, found
 
 if TYPE_CHECKING:
@@ -54,20 +55,20 @@ def release(custody: Custody, case: Case, key: CaseKey, rules: Review, *, by: st
     """Put the clip back, look that it is there, and put that on record. Held: the custody lock.
 
     Returns what the platform has not confirmed yet, if anything; the next run asks it again.
-    rules: when rejected matches take an entry's word from it. Raises what `requests.still_allowed`
+    rules: when rejected matches take an entry's word from it. Raises what `approvals.still_allowed`
     does; KeyTaken, NotPutBack, Unopenable, StorageError.
     """
     with custody.db.write() as session:
-        request = requests.confirmed(session, case.id, Kind.RELEASE)
-        requests.still_allowed(session, request, datetime.now(UTC), custody.terms)
-        steps.intend(session, case.id, Step.RELEASE, datetime.now(UTC), by)
+        request = approvals.confirmed(session, case.id, Kind.RELEASE)
+        approvals.still_allowed(session, request, datetime.now(UTC), custody.terms)
+        intents.intend(session, case.id, Step.RELEASE, datetime.now(UTC), by)
     _put_back(custody, case, key)
     now = datetime.now(UTC)
     with custody.db.write() as session:
         log.tree_head(session, lock=True)  # as whoever decides about matches does first
-        request = requests.confirmed(session, case.id, Kind.RELEASE)
+        request = approvals.confirmed(session, case.id, Kind.RELEASE)
         message = _record(session, case, request, rules, now)
-        requests.finish(session, request, now)
+        approvals.finish(session, request, now)
     return custody.platform.deliver(message).problem
 
 
@@ -111,7 +112,7 @@ def _record(session: Session, case: Case, request: RequestRow, rules: Review, at
         at=at,
     )
     body: dict[str, Json] = {"request": request.id}
-    record.move(
+    case_record.move(
         session, case, State.RELEASED, "case-released", body, at, Step.RELEASE, released_at=at
     )
     return outbox.put(session, outbox.Kind.RESTORED, row, clip, at)

@@ -16,9 +16,10 @@ from sqlalchemy.orm import Session
 
 from hashmatch.audit import log
 from hashmatch.audit.commitments import commit_person
-from hashmatch.custody import timekeeping, words
-from hashmatch.custody.record import State
-from hashmatch.custody.standing import locked, refuse_forgotten, reported_at, settle
+from hashmatch.custody import words
+from hashmatch.custody.case_record import State
+from hashmatch.custody.disposition import locked, refuse_forgotten, reported_at, settle
+from hashmatch.custody.retention import timekeeping
 from hashmatch.db.schema import CaseRow
 from hashmatch.errors import CustodyError
 from hashmatch.model import Json

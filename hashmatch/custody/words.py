@@ -9,8 +9,8 @@ from __future__ import annotations
 from sqlalchemy.orm import Session
 
 from hashmatch.audit.commitments import commit
-from hashmatch.audit.typed import problem_with
 from hashmatch.errors import CustodyError
+from hashmatch.freetext import problem_with
 
 
 class WordsWrong(CustodyError):

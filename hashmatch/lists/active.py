@@ -30,7 +30,7 @@ from hashmatch.db.schema import (
     ListVersionRow,
 )
 from hashmatch.lists.catalog import get_list, get_version
-from hashmatch.matching.listed import UNKNOWN_QUALITY, ActiveList, EntryBlock, HashColumn
+from hashmatch.matching.list_input import UNKNOWN_QUALITY, ActiveList, EntryBlock, HashColumn
 from hashmatch.model import Action, Algorithm, Media, Orientations
 
 BLOCK = 20_000

@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 
 from hashmatch.db.schema import DisabledEntryRow, ListRow, ListVersionRow
 from hashmatch.errors import ListError
-from hashmatch.lists.formats.rows import hashlike
+from hashmatch.freetext import hashlike
 
 _NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*", re.ASCII)
 

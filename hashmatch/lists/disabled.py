@@ -16,10 +16,10 @@ from sqlalchemy.orm import Session
 from hashmatch.audit.commitments import commit, commit_person
 from hashmatch.audit.log import append
 from hashmatch.audit.names import KeyedNames
-from hashmatch.audit.typed import problem_with, said_back
 from hashmatch.db.schema import DisabledEntryRow, EntryRow, ListVersionRow
 from hashmatch.db.session import Database
 from hashmatch.errors import ListError
+from hashmatch.freetext import problem_with, said_back
 from hashmatch.lists.activation import Trial, as_told, try_again
 from hashmatch.lists.catalog import get_list
 from hashmatch.lists.entries import safe_id

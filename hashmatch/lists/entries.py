@@ -23,7 +23,8 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from hashmatch.audit.names import KeyedNames
-from hashmatch.lists.formats.rows import BadRow, Fault, Row, hashlike
+from hashmatch.freetext import hashlike
+from hashmatch.lists.formats.rows import BadRow, Fault, Row
 from hashmatch.model import Algorithm, Media
 
 _MEDIA = tuple(Media)

@@ -19,10 +19,10 @@ from sqlalchemy.orm import Session
 
 from hashmatch.audit.commitments import commit, commit_person
 from hashmatch.audit.log import append
-from hashmatch.audit.typed import problem_with, said_back
 from hashmatch.db.schema import EntryHashRow, EntryRow, ListRow, ListVersionRow
 from hashmatch.db.session import Database
 from hashmatch.errors import ListError
+from hashmatch.freetext import problem_with, said_back
 from hashmatch.lists.catalog import get_list, get_version
 from hashmatch.model import Json
 

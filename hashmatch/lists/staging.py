@@ -28,11 +28,12 @@ from sqlalchemy.orm import Session
 from hashmatch.audit.names import KeyedNames
 from hashmatch.db.schema import EntryHashRow, EntryRow
 from hashmatch.errors import ListError
+from hashmatch.freetext import hashlike
 from hashmatch.lists.bulk import insert_rows, reserve
 from hashmatch.lists.entries import Assembler
 from hashmatch.lists.formats import ListFile, Rejected, Row
 from hashmatch.lists.formats.kinds import kind_of
-from hashmatch.lists.formats.rows import BadRow, Fault, hashlike
+from hashmatch.lists.formats.rows import BadRow, Fault
 from hashmatch.lists.trust import Tally
 from hashmatch.model import Algorithm
 

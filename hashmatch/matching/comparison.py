@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hashmatch.matching.alignment import LEAST_PAIRS, REACH
-from hashmatch.matching.part import CompiledList, Part
+from hashmatch.matching.compiled_part import CompiledList, Part
 from hashmatch.matching.policy import COVERED
 from hashmatch.matching.sequences import Compared, Videos, unseen
 from hashmatch.matching.tally import Counts, Runs, Tally

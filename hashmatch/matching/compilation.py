@@ -16,14 +16,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hashmatch.matching.index import HashIndex
-from hashmatch.matching.listed import ActiveList, HashColumn, LeftOut
+from hashmatch.matching.list_input import ActiveList, HashColumn, LeftOut
 from hashmatch.model import Algorithm, Media
 
 Arrays = dict[str, NDArray[Any]]
 
 
 class Compilation(NamedTuple):
-    """Lists as `part.Part` holds them.
+    """Lists as `compiled_part.Part` holds them.
 
     sizes: entries of each list, by the lists' names; classes: the names of classifications;
     arrays: class_of (entries,), id_at (entries + 1,) and id_text (UTF-8 bytes) for the entries;

@@ -5,8 +5,8 @@
     for hits in index.batches(queries, radius=31, reach=64):
         ...
 
-Sets of 256-bit hashes are looked up: up to 65,536 rows by lists of neighbours (`neighbours`), larger
-ones by chunks (`chunks`). Very small sets, 64-bit hashes, and queries with too many candidates
+Sets of 256-bit hashes are looked up: up to 65,536 rows by lists of neighbours (`small_index`), larger
+ones by chunks (`multi_index`). Very small sets, 64-bit hashes, and queries with too many candidates
 (lists full of near-identical frames) are compared row by row (`popcount`): the answer is the same,
 and no query costs much more than that scan.
 
@@ -23,9 +23,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from hashmatch.matching.chunks import STORED, Plan, Tables, build_tables, layout, probe_all
-from hashmatch.matching.neighbours import MOST_ROWS, Neighbours, build_neighbours, look_up_all
+from hashmatch.matching.multi_index import STORED, Plan, Tables, build_tables, layout, probe_all
 from hashmatch.matching.popcount import frozen, scan_all
+from hashmatch.matching.small_index import MOST_ROWS, Neighbours, build_neighbours, look_up_all
 
 MAX_RADIUS = 31
 MAX_REACH = 64

@@ -23,14 +23,14 @@ from typing import Any, BinaryIO, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from hashmatch.matching import sections
+from hashmatch.matching import array_file
+from hashmatch.matching.array_file import ListSetDamaged
 from hashmatch.matching.comparison import NEVER, Comparison, distances_of
 from hashmatch.matching.compilation import Compilation, compile_lists
+from hashmatch.matching.compiled_part import CompiledList, Part, Searched
 from hashmatch.matching.index import SCAN_ROWS, HashIndex
-from hashmatch.matching.listed import ActiveList, EntryBlock, HashColumn, LeftOut
-from hashmatch.matching.neighbours import MOST_ROWS
-from hashmatch.matching.part import CompiledList, Part, Searched
-from hashmatch.matching.sections import ListSetDamaged
+from hashmatch.matching.list_input import ActiveList, EntryBlock, HashColumn, LeftOut
+from hashmatch.matching.small_index import MOST_ROWS
 from hashmatch.model import (
     Action,
     Algorithm,
@@ -142,10 +142,10 @@ class ListSet:
     ) -> ListSet:
         """The set in a buffer (bytes, mmap), without a copy. Raises ListSetDamaged.
 
-        file, checksum, trusted: as for `sections.read`; open_base: opens the set it was built on,
+        file, checksum, trusted: as for `array_file.read`; open_base: opens the set it was built on,
         by file and checksum.
         """
-        meta, arrays = sections.read(buffer, file, checksum, trusted=trusted)
+        meta, arrays = array_file.read(buffer, file, checksum, trusted=trusted)
         base = None
         if meta["base"] is not None:
             if open_base is None:
@@ -155,7 +155,7 @@ class ListSet:
 
     def save(self, file: BinaryIO) -> str:
         """Write the set, without its base, from the file's position on. Returns its checksum."""
-        return sections.write(file, self._meta, self._arrays)
+        return array_file.write(file, self._meta, self._arrays)
 
     @property
     def versions(self) -> dict[str, int]:

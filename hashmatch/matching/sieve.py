@@ -22,9 +22,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hashmatch.matching.comparison import DIGESTS, NOMINATING
+from hashmatch.matching.compiled_part import Searched
 from hashmatch.matching.index import MAX_REACH, Hits
 from hashmatch.matching.listset import ListSet
-from hashmatch.matching.part import Searched
 from hashmatch.matching.popcount import kernel
 from hashmatch.matching.tally import References
 from hashmatch.model import Algorithm, Digests, FrameHashes

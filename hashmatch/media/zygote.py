@@ -1,6 +1,6 @@
 """The parent's side of `child`: starts the process that every clip's own is forked from.
 
-    zygote = Zygote("hashmatch.pipeline.frames:hash_frames", memory_bytes=3 * 2**30)
+    zygote = Zygote("hashmatch.scanning.decoder_task:hash_frames", memory_bytes=3 * 2**30)
     pipe = zygote.begin_clip(file.fileno(), request, cpu=600)
     zygote.end_clip(kill=False)          # End(code=0, cpu=1.7, by_us=False)
 

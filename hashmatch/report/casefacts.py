@@ -17,7 +17,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from hashmatch.custody.record import NoSuchCase
+from hashmatch.custody.case_record import NoSuchCase
 from hashmatch.db.schema import CaseRow, ClipRow, FingerprintRow, LeafRow, MatchRow
 from hashmatch.report.cybertip import Facts, Matched
 

@@ -20,7 +20,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from hashmatch.db.schema import DecisionRow, StandingRow
-from hashmatch.reviews.standing import EntryName, Level, tallies
+from hashmatch.reviews.entry_standing import EntryName, Level, tallies
 
 # What spreadsheets take for the beginning of a formula.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")

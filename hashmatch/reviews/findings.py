@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from hashmatch.db.schema import FingerprintRow, MatchRow, ReviewRow
 from hashmatch.model import Action
-from hashmatch.reviews.standing import EntryName, said_of
+from hashmatch.reviews.entry_standing import EntryName, said_of
 
 
 class Finding(NamedTuple):

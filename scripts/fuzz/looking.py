@@ -17,10 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hashmatch.config import Settings
-from hashmatch.matching.policy import decide
 from hashmatch.model import Algorithm, Fingerprint, Outcome, Reason
-from hashmatch.pipeline.fingerprint import Fingerprinter
-from hashmatch.pipeline.judging import rules
+from hashmatch.scanning.config import ScanConfig
+from hashmatch.scanning.decision import verdict_of
+from hashmatch.scanning.fingerprinting import Fingerprinter
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,7 +42,7 @@ class Looker:
     """One decoder process for all files, as a worker of a scan has it."""
 
     def __init__(self, settings: Settings) -> None:
-        self._settings = settings
+        self._config = ScanConfig.of(settings)
         self._fingerprinter = Fingerprinter(settings.decode)
 
     def __enter__(self) -> Self:
@@ -67,13 +67,7 @@ class Looker:
                 file, None, len(data), frozenset({Algorithm.PDQ})
             )
             took = time.monotonic() - started
-        verdict = decide(
-            fingerprint,
-            [],
-            rules(self._settings),
-            min_coverage=self._settings.decode.min_coverage,
-            quality=self._settings.match.quality,
-        )
+        verdict = verdict_of(fingerprint, (), self._config)
         t, bits = _pdq(fingerprint)
         return Look(verdict.outcome, verdict.reason, t, bits, took)
 

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from hashmatch.matching.listed import ActiveList
+from hashmatch.matching.list_input import ActiveList
 from hashmatch.model import Action, Algorithm, Entry, EntryHash, Media
 from recall.processor import cpu_seconds
 

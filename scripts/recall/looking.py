@@ -19,10 +19,11 @@ import numpy as np
 from hashmatch.config import Settings
 from hashmatch.hashing.digests import Digester
 from hashmatch.matching.listset import ListSet
-from hashmatch.matching.policy import conclusive, decide
+from hashmatch.matching.policy import conclusive
 from hashmatch.model import Algorithm, Fingerprint, Match, Outcome, Sampling
-from hashmatch.pipeline.fingerprint import Fingerprinter
-from hashmatch.pipeline.judging import compare, rules
+from hashmatch.scanning.config import ScanConfig
+from hashmatch.scanning.decision import compare, rules, verdict_of
+from hashmatch.scanning.fingerprinting import Fingerprinter
 from recall.listing import TimedHashes
 from recall.processor import cpu_seconds
 
@@ -41,7 +42,7 @@ class Looker:
     """Looks at clips, one after the other, with one decoder process."""
 
     def __init__(self, settings: Settings, lists: ListSet) -> None:
-        self._settings = settings
+        self._config = ScanConfig.of(settings)
         self._lists = lists
         self._fingerprinter = Fingerprinter(settings.decode)
 
@@ -67,23 +68,17 @@ class Looker:
             fingerprint = self._fingerprinter.fingerprint(
                 file, digester.result(), file.tell(), frozenset({Algorithm.PDQ}), sampling
             )
-        matches = compare(fingerprint, self._lists, self._settings)
+        matches = compare(fingerprint, self._lists, self._config)
         spent = cpu_seconds() - before
         return Look(fingerprint, _pdq(path, fingerprint), matches, spent)
 
     def outcome(self, look: Look, matches: Sequence[Match]) -> Outcome:
         """What the clip's outcome would be if these were all its matches."""
-        return decide(
-            look.fingerprint,
-            matches,
-            rules(self._settings),
-            min_coverage=self._settings.decode.min_coverage,
-            quality=self._settings.match.quality,
-        ).outcome
+        return verdict_of(look.fingerprint, matches, self._config).outcome
 
     def sure(self, match: Match) -> bool:
         """Whether this match alone makes a clip `matched`."""
-        return conclusive(match, rules(self._settings))
+        return conclusive(match, rules(self._config))
 
 
 def _pdq(path: Path, fingerprint: Fingerprint) -> TimedHashes:

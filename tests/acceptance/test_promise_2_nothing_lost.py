@@ -12,10 +12,10 @@ import pytest
 from custody_parts import CLIP, Scene, Through, keys, needs_age
 from storing import put
 
-from hashmatch.clips.opening import open_store
+from hashmatch.clips.open_store import open_store
 from hashmatch.clips.store import Deletion, ObjectInfo, Store
 from hashmatch.config import Storage
-from hashmatch.custody.vault import key_name, manifest_name
+from hashmatch.custody.vault.store import key_name, manifest_name
 
 __all__ = ["keys"]
 pytestmark = needs_age

@@ -10,7 +10,7 @@ from custody_parts import needs_age
 from drawn import write_clip
 from installation import Installation
 
-from hashmatch.custody import people
+from hashmatch import access
 
 pytestmark = needs_age
 
@@ -43,7 +43,7 @@ def test_promise_2_a_released_clip_is_back_and_no_later_scan_takes_it(
     name = case["case"]
     hashmatch.environment["HASHMATCH_PEOPLE__CUSTODIANS"] = '["alice", "bob"]'
     person = {"name": "alice"}
-    monkeypatch.setattr(people, "account", lambda: person["name"])
+    monkeypatch.setattr(access, "account", lambda: person["name"])
     hashmatch.run("quarantine", "release", name, "--reason", "our own logo")
     person["name"] = "bob"
     said = hashmatch.run("quarantine", "confirm", name, code=22).stderr
@@ -69,7 +69,7 @@ def test_promise_2_a_released_clip_is_back_and_no_later_scan_takes_it(
 
 
 def test_what_takes_a_role_is_refused_to_who_lacks_it(hashmatch, monkeypatch, tmp_path: Path):
-    monkeypatch.setattr(people, "account", lambda: "mallory")
+    monkeypatch.setattr(access, "account", lambda: "mallory")
     for command in (
         ("scan",),
         ("lists", "import", "partner", "nothing.csv"),

@@ -8,7 +8,7 @@ from custody_parts import needs_age
 from drawn import write_clip
 from installation import Installation
 
-from hashmatch.custody.marker import MARKER
+from hashmatch.custody.vault.marker import MARKER
 
 pytestmark = needs_age
 

@@ -28,10 +28,10 @@ from installation import Installation, vpdq_lines
 from lists_parts import pdq_hash, write_csv
 from shard_parts import committed
 
+from hashmatch import access
 from hashmatch.audit.keys import load_id_key
 from hashmatch.audit.names import KeyedNames
 from hashmatch.cli.main import cli
-from hashmatch.custody import people
 from hashmatch.hashing.packing import unpack
 
 DIGEST, FRAMES, OWN_ID, LATER = (
@@ -323,7 +323,7 @@ def decides_about_cases(evidence: Evidence, home: Path) -> None:
     key.write_bytes(opened[f"{case}.key.age"])
     drafts = home / "drafts"
     drafts.mkdir()
-    with mock.patch.dict(hashmatch.environment, roles), mock.patch.object(people, "account") as who:
+    with mock.patch.dict(hashmatch.environment, roles), mock.patch.object(access, "account") as who:
         who.return_value = "ann"
 
         def does(*command: str, code: int = 0) -> None:

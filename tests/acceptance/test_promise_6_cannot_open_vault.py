@@ -13,8 +13,8 @@ from custody_parts import CLIP, Scene, in_folders, keys, make_key, needs_age, op
 
 import hashmatch
 from hashmatch.config import Settings
-from hashmatch.custody.seal import PrivateKeyGiven
-from hashmatch.custody.vault import open_vault
+from hashmatch.custody.vault.sealing import PrivateKeyGiven
+from hashmatch.custody.vault.store import open_vault
 
 __all__ = ["keys"]
 pytestmark = needs_age
@@ -75,7 +75,7 @@ def test_nothing_that_a_scan_loads_can_open_anything():
     """What unseals is in modules of its own, and no run has them in its memory."""
     loads = (
         "import sys, hashmatch.cli.scan, hashmatch.custody.case\n"
-        "import hashmatch.pipeline.nightly, hashmatch.pipeline.run, hashmatch.pipeline.worker\n"
+        "import hashmatch.runs.nightly, hashmatch.runs.coordinator, hashmatch.scanning.worker\n"
         "names = ('unseal', 'opening', 'release', 'rewrapping')\n"
         "print([n for n in names if f'hashmatch.custody.{n}' in sys.modules])"
     )
@@ -100,8 +100,8 @@ def test_what_seals_has_no_way_to_open_and_only_what_unseals_has():
                 used[str(file.relative_to(PACKAGE))] = names
             if isinstance(node, ast.Attribute) and ast.unparse(node).startswith("pyrage."):
                 names.add(ast.unparse(node))
-    assert set(used) == {"custody/seal.py", "custody/unseal.py"}
-    seals = used["custody/seal.py"]
+    assert set(used) == {"custody/vault/sealing.py", "custody/vault/unsealing.py"}
+    seals = used["custody/vault/sealing.py"]
     assert {name for name in seals if not any(each.startswith(f"{name}.") for each in seals)} == {
         "pyrage.EncryptError",
         "pyrage.RecipientError",
@@ -128,8 +128,8 @@ def test_no_scan_reaches_what_opens_even_while_it_runs():
             if any(name.removeprefix("hashmatch.custody.") in opening for name in names):
                 importers.add(str(file.relative_to(PACKAGE)))
     assert importers == {
-        "cli/confirming.py",
-        "cli/opening.py",
-        "custody/opening.py",
+        "cli/approvals.py",
+        "cli/viewing.py",
+        "custody/viewing.py",
         "custody/release.py",
     }

@@ -22,7 +22,7 @@ from PIL import Image
 from hashmatch.config import Decode
 from hashmatch.media.sandbox import ChildDied, Sandbox, SandboxLimits
 from hashmatch.model import Algorithm, Digests, Fingerprint, Reason, Sampling
-from hashmatch.pipeline.fingerprint import Fingerprinter
+from hashmatch.scanning.fingerprinting import Fingerprinter
 
 DIGESTS = Digests("0" * 32, "0" * 40, "0" * 64)
 

@@ -11,7 +11,7 @@ import pytest
 from drawn import write_clip
 from installation import Installation
 
-from hashmatch.pipeline import canary
+from hashmatch.scanning import canary
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ def test_a_blind_run_looks_at_nothing_and_exits_11(hashmatch, tmp_path):
     blind(
         hashmatch,
         tmp_path,
-        "import hashmatch.pipeline.canary as canary\n"
+        "import hashmatch.scanning.canary as canary\n"
         "canary.problem = lambda matches: 'it is dark'\n",
     )
     failed = hashmatch.run("scan", code=11)
@@ -56,7 +56,7 @@ def test_what_a_run_called_clean_is_due_again_when_it_went_blind(hashmatch, tmp_
     blind(
         hashmatch,
         tmp_path,
-        "import hashmatch.pipeline.canary as canary\n"
+        "import hashmatch.scanning.canary as canary\n"
         "looks = []\n"
         "def problem(matches):\n"
         "    looks.append(1)\n"

@@ -14,7 +14,7 @@ import pytest
 from drawn import write_clip
 from installation import Installation
 
-from hashmatch.pipeline.stop import Stop, parse_until
+from hashmatch.runs.stop import Stop, parse_until
 
 SIZE = {"width": 192, "height": 144}
 

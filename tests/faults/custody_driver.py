@@ -21,18 +21,18 @@ from botocore.httpsession import URLLib3Session
 from sqlalchemy import event
 from sqlalchemy.orm import Session
 
-from hashmatch.clips.opening import open_store
+from hashmatch.clips.open_store import open_store
 from hashmatch.clips.store import Store
 from hashmatch.clips.store_folder import FolderStore
 from hashmatch.config import Settings, Storage
-from hashmatch.custody import opening
+from hashmatch.custody import viewing
+from hashmatch.custody.approvals import Terms
 from hashmatch.custody.case import Custody
-from hashmatch.custody.platform import Platform
+from hashmatch.custody.notify.channel import Nothing
+from hashmatch.custody.notify.platform import Platform
 from hashmatch.custody.release import release
-from hashmatch.custody.reply import Nothing
-from hashmatch.custody.requests import Terms
-from hashmatch.custody.seal import CaseKey, parse_recipients
-from hashmatch.custody.vault import Vault
+from hashmatch.custody.vault.sealing import CaseKey, parse_recipients
+from hashmatch.custody.vault.store import Vault
 from hashmatch.db.session import Database
 
 CALLS = ("open", "read", "write", "fsync", "link", "replace", "unlink", "mkdir", "close")
@@ -93,7 +93,7 @@ def work(request: dict[str, Any]) -> None:
         for name in CALLS:
             setattr(os, name, pointed(getattr(os, name), point))
     if request["act"] == "release":
-        case = opening.load(db, request["case"])
+        case = viewing.load(db, request["case"])
         key = CaseKey(str(case.case_key), request["key"])
         release(custody, case, key, settings.review, by="bob")
     else:

@@ -27,8 +27,8 @@ from hashmatch.clips.store import (
 )
 from hashmatch.clips.store_folder import FolderStore
 from hashmatch.custody.case import SEALS_PER_RUN
-from hashmatch.custody.record import State
-from hashmatch.custody.vault import key_name
+from hashmatch.custody.case_record import State
+from hashmatch.custody.vault.store import key_name
 from hashmatch.db.session import Database
 from hashmatch.errors import StorageError
 

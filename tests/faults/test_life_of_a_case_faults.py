@@ -22,14 +22,14 @@ from driving import Driver
 from sqlalchemy import func, select, update
 
 from hashmatch.audit.verification import verify
-from hashmatch.clips.opening import open_store
+from hashmatch.clips.open_store import open_store
 from hashmatch.config import Settings, Storage
-from hashmatch.custody import opening, requests
+from hashmatch.custody import approvals, viewing
+from hashmatch.custody.approvals import Terms
 from hashmatch.custody.case import Custody
-from hashmatch.custody.permission import Kind
+from hashmatch.custody.preconditions import Kind
 from hashmatch.custody.release import release
-from hashmatch.custody.requests import Terms
-from hashmatch.custody.seal import CaseKey
+from hashmatch.custody.vault.sealing import CaseKey
 from hashmatch.db.schema import CaseRow, DecisionRow, OutboxRow
 from hashmatch.db.session import Database
 from hashmatch.errors import CustodyBusy
@@ -86,9 +86,9 @@ class Place:
                     .values(state="reported", reported_at=ago, detected_at=ago)
                 )
             about = {"reason": "a test", "by": "alice", "now": now(), "terms": terms}
-            requests.ask(session, kind, self.scene.case, **about)
+            approvals.ask(session, kind, self.scene.case, **about)
         with self.scene.db.write() as session:
-            requests.confirm(session, self.scene.case, by="bob", now=now(), terms=terms)
+            approvals.confirm(session, self.scene.case, by="bob", now=now(), terms=terms)
 
     def said(self, kind: str) -> int:
         """How often the log has this of the case."""
@@ -194,7 +194,7 @@ def test_promise_2_killed_anywhere_while_a_clip_is_given_back(place, points):
         list(place.custody().resume())
         if place.scene.row.state != "released":
             custody = place.custody()
-            case = opening.load(place.scene.db, place.scene.case)
+            case = viewing.load(place.scene.db, place.scene.case)
             given = CaseKey(str(case.case_key), secret)
             release(custody, case, given, SETTINGS.review, by="bob")
         assert place.scene.original(key) == CLIP

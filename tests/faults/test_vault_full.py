@@ -11,7 +11,7 @@ import pytest
 from drawn import write_clip
 from installation import Installation
 
-from hashmatch.custody.marker import MARKER
+from hashmatch.custody.vault.marker import MARKER
 
 SIZE = {"width": 192, "height": 144}
 DISK_KIB = 128

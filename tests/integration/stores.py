@@ -8,7 +8,7 @@ import obstore.store
 import pytest
 from s3_server import Bucket
 
-from hashmatch.clips.opening import open_store
+from hashmatch.clips.open_store import open_store
 from hashmatch.clips.store import Store
 from hashmatch.clips.store_object import ObjectStore, request_options
 from hashmatch.config import Storage

@@ -14,9 +14,9 @@ from click.testing import CliRunner
 from custody_parts import Key, in_folders, keys
 from postgres_server import PASSWORD, PostgresServer
 
+from hashmatch.access import account
 from hashmatch.audit.checkpoint import verifier_key
 from hashmatch.cli.main import cli
-from hashmatch.custody.people import account
 from hashmatch.db.session import Database
 
 __all__ = ["keys"]

@@ -31,9 +31,7 @@ from lists_parts import (
 )
 from sqlalchemy import func, select, text
 
-from hashmatch.audit.books import DatabaseDiffers
 from hashmatch.audit.commitments import opened
-from hashmatch.audit.reconciliation import Reconciliation
 from hashmatch.audit.verification import verify
 from hashmatch.db.schema import (
     EntryHashRow,
@@ -82,6 +80,8 @@ from hashmatch.lists.trust import (
 )
 from hashmatch.matching.listset import ListSet
 from hashmatch.model import Action, Algorithm, Media, Orientations
+from hashmatch.reconcile.books import DatabaseDiffers
+from hashmatch.reconcile.database import Reconciliation
 
 
 class Partner:

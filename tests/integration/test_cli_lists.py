@@ -14,10 +14,10 @@ import pytest
 from click.testing import CliRunner, Result
 from lists_parts import BRIDGE, MD5, images, pdq_hash, write_csv
 
+from hashmatch.access import RoleMissing
 from hashmatch.audit.keys import create_keys
 from hashmatch.cli.lists import lists_command
 from hashmatch.cli.main import cli
-from hashmatch.custody.people import RoleMissing
 from hashmatch.lists.removal import StillActs
 from hashmatch.lists.trust import DigestDiffers, ListRejected, ListShrank, ListWithoutEntries
 

@@ -28,23 +28,23 @@ from custody_parts import (
 )
 from sqlalchemy import select, update
 
+from hashmatch import access
+from hashmatch.access import NobodyNamed, RoleMissing
 from hashmatch.audit.keys import KeyUnsafe, create_keys
 from hashmatch.audit.verification import verify
 from hashmatch.cli.main import cli
-from hashmatch.cli.opening import NotWritten, WhichKey
+from hashmatch.cli.viewing import NotWritten, WhichKey
 from hashmatch.clips.store import StorageUnavailable, Store
 from hashmatch.clips.store_folder import FolderStore
-from hashmatch.custody import people
+from hashmatch.custody.approvals import AlreadyConfirmed, NothingAsked, SamePerson
 from hashmatch.custody.destruction import NoCertificate, destroy
 from hashmatch.custody.host import host_id
-from hashmatch.custody.opening import ClipMustNotStay, NotOpenable, ScanHost
-from hashmatch.custody.people import NobodyNamed, RoleMissing
-from hashmatch.custody.permission import CopyKept
+from hashmatch.custody.preconditions import CopyKept
 from hashmatch.custody.release import KeyTaken
-from hashmatch.custody.requests import AlreadyConfirmed, NothingAsked, SamePerson
-from hashmatch.custody.retention import NoJurisdiction
-from hashmatch.custody.unseal import IdentityMalformed, IdentityMissing, WrongIdentity
-from hashmatch.custody.vault import key_name
+from hashmatch.custody.retention.rules import NoJurisdiction
+from hashmatch.custody.vault.store import key_name
+from hashmatch.custody.vault.unsealing import IdentityMalformed, IdentityMissing, WrongIdentity
+from hashmatch.custody.viewing import ClipMustNotStay, NotOpenable, ScanHost
 from hashmatch.db.schema import CaseRow, DecisionRow, OutboxRow, RunRow
 from hashmatch.errors import AlreadyRunning, CustodyBusy
 
@@ -59,7 +59,7 @@ class Room:
 
     def __init__(self, scene: Scene, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.scene, self.home, self.person = scene, home, "alice"
-        monkeypatch.setattr(people, "account", lambda: self.person)
+        monkeypatch.setattr(access, "account", lambda: self.person)
         create_keys(home / "keys/audit.key", home / "keys/id.key")
         self.settings()
 
@@ -344,7 +344,7 @@ class TestRewrapping:
     def test_a_crash_in_the_middle_is_settled_without_a_key(
         self, room, monkeypatch, after_the_write
     ):
-        from hashmatch.custody.vault import Vault
+        from hashmatch.custody.vault.store import Vault
 
         put = Vault.put
 
@@ -357,7 +357,7 @@ class TestRewrapping:
         with pytest.raises(KeyboardInterrupt):
             room_rewrap(room)
         monkeypatch.undo()
-        monkeypatch.setattr(people, "account", lambda: "alice")
+        monkeypatch.setattr(access, "account", lambda: "alice")
         assert room.scene.open_steps() == ["rewrap"]
         assert "1 of 1 sealed objects are whole" in room.does("verify").stderr
         room.does("resume")
@@ -369,13 +369,13 @@ class TestRewrapping:
 
 
 def room_rewrap(room: Room) -> None:
-    from hashmatch.custody import opening
-    from hashmatch.custody.rewrapping import rewrap
-    from hashmatch.custody.unseal import load_identities
+    from hashmatch.custody import viewing
+    from hashmatch.custody.vault.rewrapping import rewrap
+    from hashmatch.custody.vault.unsealing import load_identities
 
     vault = room.scene.custody().vault
-    case = opening.load(room.scene.db, room.case)
-    key = opening.key_of(vault, case, load_identities(Path(room.identity)))
+    case = viewing.load(room.scene.db, room.case)
+    key = viewing.key_of(vault, case, load_identities(Path(room.identity)))
     rewrap(room.scene.db, vault, case, key, by="alice")
 
 
@@ -442,11 +442,11 @@ class TestDestruction:
             return erase(key)
 
         custody.vault.erase = erase_one
-        from hashmatch.custody import requests
-        from hashmatch.custody.record import load
+        from hashmatch.custody import approvals
+        from hashmatch.custody.case_record import load
 
         with room.scene.db.write() as session:
-            requests.confirm(session, room.case, by="bob", now=now(), terms=_terms(room))
+            approvals.confirm(session, room.case, by="bob", now=now(), terms=_terms(room))
         custody.terms = _terms(room)
         with room.scene.db.read() as session:
             case = load(session, room.case)
@@ -464,7 +464,7 @@ class TestDestruction:
 
 def _terms(room: Room):
     from hashmatch import config
-    from hashmatch.custody.requests import Terms
+    from hashmatch.custody.approvals import Terms
 
     return Terms.of(config.load(room.home / "hashmatch.toml"))
 
@@ -508,16 +508,16 @@ class FlakyClips:
 
 def test_clip_storage_that_keeps_other_bytes_is_not_believed(room):
     from hashmatch.config import Review
-    from hashmatch.custody import opening, requests
+    from hashmatch.custody import approvals, viewing
     from hashmatch.custody.release import NotPutBack, release
-    from hashmatch.custody.unseal import load_identities
+    from hashmatch.custody.vault.unsealing import load_identities
 
     room.does("release", room.case, "--reason", "our own logo")
     custody = room.scene.custody(clips=FlakyClips(room.scene.clips))
     with room.scene.db.write() as session:
-        requests.confirm(session, room.case, by="bob", now=now(), terms=custody.terms)
-    case = opening.load(room.scene.db, room.case)
-    key = opening.key_of(custody.vault, case, load_identities(Path(room.identity)))
+        approvals.confirm(session, room.case, by="bob", now=now(), terms=custody.terms)
+    case = viewing.load(room.scene.db, room.case)
+    key = viewing.key_of(custody.vault, case, load_identities(Path(room.identity)))
     with pytest.raises(NotPutBack):
         release(custody, case, key, Review(), by="bob")
     assert room.scene.original() is None
@@ -528,24 +528,24 @@ def test_clip_storage_that_keeps_other_bytes_is_not_believed(room):
 
 
 def test_a_second_confirmation_of_the_same_is_told_so(room):
-    from hashmatch.custody import requests
+    from hashmatch.custody import approvals
 
     room.does("release", room.case, "--reason", "our own logo")
     with room.scene.db.write() as session:
-        requests.confirm(session, room.case, by="bob", now=now(), terms=_terms(room))
+        approvals.confirm(session, room.case, by="bob", now=now(), terms=_terms(room))
     with room.scene.db.write() as session, pytest.raises(AlreadyConfirmed):
-        requests.confirm(session, room.case, by="bob", now=now(), terms=_terms(room))
+        approvals.confirm(session, room.case, by="bob", now=now(), terms=_terms(room))
 
 
 def test_a_locked_vault_keeps_the_old_key_and_the_change_says_so(
     s3_server, tmp_path, sqlite_db, keys
 ):
     """Object lock: nobody can remove the earlier sealed key yet, and the new one is in force."""
-    from hashmatch.clips.opening import open_store
+    from hashmatch.clips.open_store import open_store
     from hashmatch.config import Vault as VaultSettings
-    from hashmatch.custody import opening
-    from hashmatch.custody.rewrapping import rewrap
-    from hashmatch.custody.unseal import load_identities
+    from hashmatch.custody import viewing
+    from hashmatch.custody.vault.rewrapping import rewrap
+    from hashmatch.custody.vault.unsealing import load_identities
 
     bucket = s3_server.bucket(lock=True)
     (tmp_path / "clips").mkdir()
@@ -554,8 +554,8 @@ def test_a_locked_vault_keeps_the_old_key_and_the_change_says_so(
     scene = Scene(sqlite_db, FolderStore(tmp_path / "clips"), vault, keys).begin()
     custody = scene.custody()
     assert custody.advance(scene.case).problem is None
-    case = opening.load(sqlite_db, scene.case)
-    key = opening.key_of(custody.vault, case, load_identities(keys[0].file))
+    case = viewing.load(sqlite_db, scene.case)
+    key = viewing.key_of(custody.vault, case, load_identities(keys[0].file))
     problem = rewrap(sqlite_db, custody.vault, case, key, by="alice")
     assert "stay in the vault" in problem
     assert scene.open_steps() == []

@@ -13,16 +13,16 @@ import pytest
 from click.testing import CliRunner, Result
 from people_parts import KEY, Office
 
+from hashmatch import access
+from hashmatch.access import NobodyNamed, RoleMissing
 from hashmatch.cli.custodians import COMMANDS
 from hashmatch.cli.main import cli
 from hashmatch.cli.quarantine import quarantine_command
-from hashmatch.custody import people
+from hashmatch.custody.case_record import NoSuchCase
 from hashmatch.custody.holds import NotHeld
-from hashmatch.custody.people import NobodyNamed, RoleMissing
-from hashmatch.custody.permission import HoldForbids, NeverReported, StillKept
-from hashmatch.custody.record import NoSuchCase
+from hashmatch.custody.preconditions import HoldForbids, NeverReported, StillKept
 from hashmatch.custody.reporting import ReportTimeWrong
-from hashmatch.custody.retention import NoJurisdiction, RetentionWrong
+from hashmatch.custody.retention.rules import NoJurisdiction, RetentionWrong
 
 PEOPLE = '[people]\ncustodians = ["alice", "bob"]\nauditors = ["anna"]\nreviewers = ["rita"]\n'
 
@@ -34,7 +34,7 @@ class Desk:
         self.config = home / "hashmatch.toml"
         self.settings('[custody]\njurisdictions = ["CA", "UK"]\n' + PEOPLE)
         self.person = "alice"
-        monkeypatch.setattr(people, "account", lambda: self.person)
+        monkeypatch.setattr(access, "account", lambda: self.person)
 
     def settings(self, text: str) -> None:
         self.config.write_text(text)

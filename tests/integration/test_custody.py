@@ -22,12 +22,12 @@ from custody_parts import opened as age_opened
 from storing import put
 
 from hashmatch.audit.commitments import commitment, opened
-from hashmatch.clips.opening import open_store
+from hashmatch.clips.open_store import open_store
 from hashmatch.clips.store_folder import FolderStore
-from hashmatch.custody import record
+from hashmatch.custody import case_record
+from hashmatch.custody.case_record import NoSuchCase, State
 from hashmatch.custody.progress import Progress
-from hashmatch.custody.record import NoSuchCase, State
-from hashmatch.custody.vault import key_name
+from hashmatch.custody.vault.store import key_name
 
 __all__ = ["keys"]
 pytestmark = needs_age
@@ -96,7 +96,7 @@ def test_the_log_names_the_clip_by_commitments_only(scene):
 def test_a_version_that_matches_again_has_one_case(scene):
     first = scene.case
     with scene.db.write() as session:
-        again = record.open_case(
+        again = case_record.open_case(
             session,
             NAMES,
             run_id="run-1",

@@ -131,7 +131,7 @@ def test_a_listing_with_holes_is_used_and_told(
 
 
 def test_a_store_that_cannot_be_listed_is_an_error(tmp_path: Path) -> None:
-    from hashmatch.clips.opening import open_store
+    from hashmatch.clips.open_store import open_store
 
     store = open_store(Clips(url="unmounted"), tmp_path)
     with pytest.raises(StorageUnavailable):

@@ -13,7 +13,7 @@ from installation import Installation
 from s3_server import SECRET, Bucket, S3Server
 from tsa_server import TimestampAuthority
 
-from hashmatch.custody.marker import MARKER
+from hashmatch.custody.vault.marker import MARKER
 
 PARTS = [
     *("settings", "keys", "database", "clip storage", "vault", "anchors", "hashing", "decoding"),

@@ -18,8 +18,8 @@ import pytest
 from hashmatch.db.ledger import Task, Turn
 from hashmatch.errors import ConfigError
 from hashmatch.model import Clip, Digests, Outcome, Verdict
-from hashmatch.pipeline.engine import Done, Engine, Lost
-from hashmatch.pipeline.scan import Scanned
+from hashmatch.runs.local_executor import Done, Engine, Lost
+from hashmatch.scanning.scanner import Scanned
 
 
 @dataclass
@@ -121,7 +121,7 @@ def test_workers_end_with_a_killed_coordinator(tmp_path: Path):
     script = tmp_path / "coordinator.py"
     script.write_text(
         "import sys, time; sys.path[:0] = sys.argv[1:]\n"
-        "from hashmatch.pipeline.engine import Engine\n"
+        "from hashmatch.runs.local_executor import Engine\n"
         "from test_engine import Looker, patient, turn\n"
         "if __name__ == '__main__':\n"
         "    engine = Engine(2, Looker, patient)\n"

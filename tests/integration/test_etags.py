@@ -12,7 +12,7 @@ from s3_server import Bucket
 
 from hashmatch.clips.discover import Discovery
 from hashmatch.clips.etags import canonical
-from hashmatch.clips.opening import open_store
+from hashmatch.clips.open_store import open_store
 from hashmatch.clips.spool import fetch
 from hashmatch.clips.store import ObjectChanged, ObjectNotFound, Store
 from hashmatch.config import Clips
@@ -21,7 +21,7 @@ from hashmatch.db.ledger import Retry
 from hashmatch.db.schema import RunRow
 from hashmatch.db.session import Database
 from hashmatch.model import Outcome, Verdict
-from hashmatch.pipeline.plan import Plan, Selection, plan_listing
+from hashmatch.runs.plan import Plan, Selection, plan_listing
 
 BODIES = {"a.mp4": b"one clip", "b.mp4": b"another one"}
 

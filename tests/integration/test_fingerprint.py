@@ -36,8 +36,8 @@ from hashmatch.model import (
     Sampling,
     Variant,
 )
-from hashmatch.pipeline import frames, testimony
-from hashmatch.pipeline.fingerprint import Fingerprinter
+from hashmatch.scanning import decoder_output, decoder_task
+from hashmatch.scanning.fingerprinting import Fingerprinter
 
 PDQ = frozenset({Algorithm.PDQ})
 ALL = frozenset(Algorithm)
@@ -271,8 +271,8 @@ def test_a_clip_whose_time_ends_before_its_bars_are_off_is_not_seen_in_full(
         late = replace(limits, max_seconds=-1) if len(readings) == 2 else limits
         return open_media(file, sampling, late)
 
-    monkeypatch.setattr(frames, "open_media", open_late)
-    messages = [header for header, _ in frames.hash_frames(io.BytesIO(content), request)]
+    monkeypatch.setattr(decoder_task, "open_media", open_late)
+    messages = [header for header, _ in decoder_task.hash_frames(io.BytesIO(content), request)]
     assert len(readings) == 2
     assert 0 < readings[1] < readings[0]
     assert messages[-1]["kind"] == "end"
@@ -318,9 +318,9 @@ def children(pid: int) -> list[int]:
 def test_a_decoder_that_is_killed_midway_leaves_what_it_saw(
     fingerprinter: Fingerprinter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    heard = testimony.Testimony.hear
+    heard = decoder_output.Testimony.hear
 
-    def hear_and_kill(told: testimony.Testimony, header: Any, payload: bytes) -> None:
+    def hear_and_kill(told: decoder_output.Testimony, header: Any, payload: bytes) -> None:
         heard(told, header, payload)
         for zygote in children(os.getpid()):
             for decoder in children(zygote):
@@ -330,7 +330,7 @@ def test_a_decoder_that_is_killed_midway_leaves_what_it_saw(
 
     content = video(600, width=96, height=80)
     with monkeypatch.context() as patch:
-        patch.setattr(testimony.Testimony, "hear", hear_and_kill)
+        patch.setattr(decoder_output.Testimony, "hear", hear_and_kill)
         seen = look(fingerprinter, content, sampling=Sampling.EVERY)
     assert seen.trouble is Reason.MEMORY_LIMIT
     assert 0 < len(seen.frames[0]) < 600

@@ -15,11 +15,11 @@ from hashmatch.audit import log
 from hashmatch.audit.commitments import commit, commit_clip, commit_version, commitment, opened
 from hashmatch.audit.coverage import line
 from hashmatch.audit.verification import verify
-from hashmatch.custody import holds, reporting, requests
+from hashmatch.custody import approvals, holds, reporting
+from hashmatch.custody.approvals import NothingAsked
+from hashmatch.custody.disposition import Forgotten
 from hashmatch.custody.forgetting import forget
-from hashmatch.custody.permission import HoldForbids, Kind
-from hashmatch.custody.requests import NothingAsked
-from hashmatch.custody.standing import Forgotten
+from hashmatch.custody.preconditions import HoldForbids, Kind
 from hashmatch.db.schema import (
     Base,
     CaseRow,
@@ -270,7 +270,7 @@ def test_a_case_is_forgotten_once_and_then_nothing_can_be_done_to_it(office):
     case = taken(office)
     forgotten(office, case)
     with office.db.read() as session:
-        assert requests.open_requests(session) == []
+        assert approvals.open_requests(session) == []
     for what in (
         lambda: office.ask(Kind.FORGET, case),
         lambda: report(office, case),

@@ -9,14 +9,15 @@ from people_parts import BY_REPORT, CONTENT, KEY, LONG_AGO, REFERENCE, Office, t
 
 from hashmatch.audit.commitments import opened
 from hashmatch.audit.log import written
-from hashmatch.custody import holds, reporting, timekeeping
-from hashmatch.custody.due import due
+from hashmatch.custody import holds, reporting
+from hashmatch.custody.case_record import NoSuchCase, State
+from hashmatch.custody.disposition import standing
 from hashmatch.custody.holds import HoldTooLate, NotHeld, NothingToHold, WhichHold
-from hashmatch.custody.permission import Kind
-from hashmatch.custody.record import NoSuchCase, State
+from hashmatch.custody.preconditions import Kind
 from hashmatch.custody.reporting import ReportOfReleased, ReportTimeWrong
-from hashmatch.custody.standing import standing
-from hashmatch.custody.timekeeping import SILENCE, ClockJumped, ClockWrong, believe
+from hashmatch.custody.retention import timekeeping
+from hashmatch.custody.retention.due import due
+from hashmatch.custody.retention.timekeeping import SILENCE, ClockJumped, ClockWrong, believe
 from hashmatch.custody.words import WordsWrong
 from hashmatch.db.schema import CaseRow, CaseStepRow, HoldRow
 

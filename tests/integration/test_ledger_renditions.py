@@ -26,8 +26,8 @@ from hashmatch.model import (
     Variant,
     Verdict,
 )
-from hashmatch.pipeline.plan import Plan, Selection, plan_listing
 from hashmatch.renditions import Pattern
+from hashmatch.runs.plan import Plan, Selection, plan_listing
 
 NOW = datetime(2026, 11, 22, 3, 0, tzinfo=UTC)
 RETRY = Retry(attempts=3, wait=timedelta(minutes=30))

@@ -19,13 +19,15 @@ from hashmatch.config import Settings
 from hashmatch.db.session import Database
 from hashmatch.lists.activation import activate, deactivate, rollback, set_policy
 from hashmatch.lists.active import active_lists
+from hashmatch.lists.compiled import building, changes
+from hashmatch.lists.compiled.building import Compiled, StateUnusable, compile_lists
 from hashmatch.lists.disabled import disable, enable
 from hashmatch.lists.imports import Delivery, import_list
+from hashmatch.matching.array_file import ListSetDamaged
+from hashmatch.matching.compiled_file import open_lists
 from hashmatch.matching.listset import ListSet
-from hashmatch.matching.sections import ListSetDamaged
 from hashmatch.model import Action, Algorithm, Digests, Fingerprint, FrameHashes, Variant
-from hashmatch.pipeline import canary, changes, listsets
-from hashmatch.pipeline.listsets import Compiled, StateUnusable, compile_lists, open_lists
+from hashmatch.scanning import canary
 
 
 class Host:
@@ -162,7 +164,7 @@ def test_a_change_of_one_entry_reads_and_writes_little(
 ) -> None:
     host.sends(images(500))
     base = host.compiles()
-    monkeypatch.setattr(listsets, "active_lists", None)  # what compiles all
+    monkeypatch.setattr(building, "active_lists", None)  # what compiles all
     host.disables("img-77")
     host.sends(images(501))
     after = host.compiles()
@@ -172,7 +174,7 @@ def test_a_change_of_one_entry_reads_and_writes_little(
 
 
 def test_too_much_that_is_new_is_compiled_anew(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(listsets, "FEW_ENTRIES", 4)
+    monkeypatch.setattr(building, "FEW_ENTRIES", 4)
     host.sends(images(30))
     host.compiles()
     host.sends(images(34))
@@ -249,7 +251,7 @@ def test_a_state_folder_that_takes_nothing_is_named_and_leaves_nothing(
 def test_what_was_compiled_is_found_again(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
     host.sends(images(10))
     first = host.compiles()
-    monkeypatch.setattr(listsets, "_compile", None)
+    monkeypatch.setattr(building, "_compile", None)
     again = host.compiles()
     assert (again.file, again.id) == (first.file, first.id)
 
@@ -285,7 +287,7 @@ def test_a_damaged_file_is_refused_by_name_and_compiled_again(
     file = small.file if which == "small" else whole.file
     damaged(file.path, how)
     with pytest.raises(ListSetDamaged, match=file.path.name):
-        listsets._open(listsets._map(file.path), file.path, file.checksum, trusted=False)
+        building._open(building._map(file.path), file.path, file.checksum, trusted=False)
     with caplog.at_level(logging.WARNING):
         after = host.compiles()
     assert file.path.name in caplog.text
@@ -298,7 +300,7 @@ def test_lists_for_clips_hashed_otherwise_are_refused_by_name_and_compiled_again
 ) -> None:
     host.sends(images(10))
     first = host.compiles()
-    monkeypatch.setattr(listsets, "recipe", lambda algorithm: f"{algorithm}/99")
+    monkeypatch.setattr(building, "recipe", lambda algorithm: f"{algorithm}/99")
     with pytest.raises(ListSetDamaged, match=rf"{first.file.path.name}.*recipes"):
         open_lists(first.file)
     after = host.compiles()
@@ -345,7 +347,7 @@ def test_what_a_killed_process_left_unfinished_is_removed_in_time(
     left.write_bytes(b"half")
     host.compiles()
     assert left.exists(), "it may be being written"
-    monkeypatch.setattr(listsets, "ABANDONED", -1)
+    monkeypatch.setattr(building, "ABANDONED", -1)
     host.compiles()
     assert not left.exists()
 
@@ -432,7 +434,7 @@ def test_many_bad_entries_are_counted(host: Host) -> None:
         )
     compiled = host.compiles()
     assert len(compiled.lists.left_out) == 50
-    assert len(compiled.alarms) == listsets.NAMED + 1
+    assert len(compiled.alarms) == building.NAMED + 1
     assert compiled.alarms[-1].startswith("30 more")
 
 

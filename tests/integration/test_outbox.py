@@ -8,9 +8,9 @@ from datetime import timedelta
 import pytest
 from platform_parts import AT, ETAG, KEY, SHA256, Cases, cases
 
-from hashmatch.custody import outbox
-from hashmatch.custody.outbox import Kind
-from hashmatch.custody.reply import Reply, Status
+from hashmatch.custody.notify import outbox
+from hashmatch.custody.notify.channel import Reply, Status
+from hashmatch.custody.notify.outbox import Kind
 from hashmatch.db.schema import CaseRow, ClipRow, OutboxRow
 
 __all__ = ["cases"]

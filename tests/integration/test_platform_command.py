@@ -11,8 +11,8 @@ import pytest
 from platform_parts import ETAG, Cases, Slept, cases, sqlite_cases
 
 from hashmatch.config import Settings, Withdraw
-from hashmatch.custody.command import open_command
-from hashmatch.custody.platform import Answer, Platform, open_platform
+from hashmatch.custody.notify.command import open_command
+from hashmatch.custody.notify.platform import Answer, Platform, open_platform
 from hashmatch.errors import ConfigError
 
 __all__ = ["cases", "sqlite_cases"]

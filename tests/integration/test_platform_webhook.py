@@ -29,9 +29,9 @@ from platform_parts import (
 )
 
 from hashmatch.config import Settings, Withdraw
-from hashmatch.custody.outbox import Kind
-from hashmatch.custody.platform import REST, Answer, Clock, Platform, open_platform
-from hashmatch.custody.webhook import MOST_ANSWER, Webhook, open_webhook
+from hashmatch.custody.notify.outbox import Kind
+from hashmatch.custody.notify.platform import REST, Answer, Clock, Platform, open_platform
+from hashmatch.custody.notify.webhook import MOST_ANSWER, Webhook, open_webhook
 from hashmatch.errors import ConfigError
 
 __all__ = ["cases", "receiver", "sqlite_cases"]
@@ -424,7 +424,7 @@ def test_trouble_names_the_host_and_not_what_is_secret_in_the_address(
 
 
 def _message(host: Host):
-    from hashmatch.custody.reply import Message
+    from hashmatch.custody.notify.channel import Message
 
     return Message(host.message, host.cases.row(host.message).body, None)
 
@@ -494,8 +494,8 @@ import os, signal, sys
 from pathlib import Path
 from hashmatch.config import Withdraw
 from hashmatch.custody import outbox
-from hashmatch.custody.platform import Platform
-from hashmatch.custody.webhook import open_webhook
+from hashmatch.custody.notify.platform import Platform
+from hashmatch.custody.notify.webhook import open_webhook
 from hashmatch.db.session import Database
 
 database, url, secret, message = sys.argv[1:]

@@ -11,12 +11,12 @@ import pytest
 from click.testing import CliRunner, Result
 from custody_parts import CLIP, KEY, MATCH, Scene, in_folders, keys, needs_age, sha256
 
+from hashmatch.access import account
 from hashmatch.audit.commitments import opened
 from hashmatch.cli.main import cli
 from hashmatch.cli.quarantine import STATES, VaultUnreadable, quarantine_command
-from hashmatch.custody.inspection import NothingSealed
-from hashmatch.custody.people import account
-from hashmatch.custody.record import NoSuchCase, State
+from hashmatch.custody.case_record import NoSuchCase, State
+from hashmatch.custody.vault.inspection import NothingSealed
 from hashmatch.db.schema import MatchRow
 from hashmatch.errors import VaultDamaged
 
@@ -250,7 +250,7 @@ def test_verify_of_a_case_with_nothing_sealed_says_so(scene, operator):
 
 
 def test_a_case_that_is_sealed_again_meanwhile_is_not_called_damaged(scene, operator, monkeypatch):
-    from hashmatch.custody import inspection
+    from hashmatch.custody.vault import inspection
 
     custody = scene.custody()
     custody.advance(scene.case)

@@ -11,12 +11,10 @@ from audit_parts import AT, KEY, NAMES, ORIGIN, OTHER_KEY, Night
 from sqlalchemy import select, text, update
 from sqlalchemy.orm import Session
 
-from hashmatch.audit.books import DatabaseDiffers
 from hashmatch.audit.checkpoint import Checkpoint, sign
 from hashmatch.audit.commitments import commit, commit_clip, commit_version, forget
 from hashmatch.audit.log import append, leaf_bytes
 from hashmatch.audit.merkle import leaf_hash, root_of
-from hashmatch.audit.reconciliation import Reconciliation
 from hashmatch.audit.verification import verify
 from hashmatch.db.schema import (
     CaseRow,
@@ -31,6 +29,8 @@ from hashmatch.db.schema import (
 )
 from hashmatch.db.session import Database
 from hashmatch.errors import AuditBroken
+from hashmatch.reconcile.books import DatabaseDiffers
+from hashmatch.reconcile.database import Reconciliation
 
 CLIPS = {f"clip {n}.mp4": "clean" for n in range(9)}
 

@@ -11,11 +11,11 @@ import pytest
 from click.testing import CliRunner, Result
 from platform_parts import AT, ETAG, SHA256, Cases, cases, sqlite_cases
 
+from hashmatch.access import RoleMissing, account
 from hashmatch.audit import log
 from hashmatch.audit.commitments import opened
 from hashmatch.cli.main import cli
-from hashmatch.custody.people import RoleMissing, account
-from hashmatch.custody.record import NoSuchCase
+from hashmatch.custody.case_record import NoSuchCase
 from hashmatch.db.schema import CaseRow, ClipRow, FingerprintRow, ListRow, MatchRow
 from hashmatch.newfile import OutputRefused
 

@@ -9,23 +9,12 @@ import pytest
 from people_parts import BY_REPORT, CONTENT, LONG_AGO, PEOPLE, REFERENCE, Office, terms
 from sqlalchemy import update
 
+from hashmatch.access import NobodyNamed, RoleMissing
 from hashmatch.audit.commitments import opened
 from hashmatch.audit.verification import verify
 from hashmatch.config import Custody, People, Settings
-from hashmatch.custody import holds, requests
-from hashmatch.custody.due import due
-from hashmatch.custody.people import NobodyNamed, RoleMissing
-from hashmatch.custody.permission import (
-    CopyKept,
-    HoldForbids,
-    Kind,
-    NeverReported,
-    NothingSealedLeft,
-    StillKept,
-    WrongState,
-)
-from hashmatch.custody.record import NoSuchCase, State, vault_key
-from hashmatch.custody.requests import (
+from hashmatch.custody import approvals, holds
+from hashmatch.custody.approvals import (
     AlreadyConfirmed,
     HasBegun,
     NobodyElse,
@@ -35,9 +24,20 @@ from hashmatch.custody.requests import (
     SamePerson,
     Terms,
 )
-from hashmatch.custody.retention import NoJurisdiction
-from hashmatch.custody.standing import Forgotten
-from hashmatch.custody.timekeeping import ClockJumped, ClockWrong
+from hashmatch.custody.case_record import NoSuchCase, State, vault_key
+from hashmatch.custody.disposition import Forgotten
+from hashmatch.custody.preconditions import (
+    CopyKept,
+    HoldForbids,
+    Kind,
+    NeverReported,
+    NothingSealedLeft,
+    StillKept,
+    WrongState,
+)
+from hashmatch.custody.retention.due import due
+from hashmatch.custody.retention.rules import NoJurisdiction
+from hashmatch.custody.retention.timekeeping import ClockJumped, ClockWrong
 from hashmatch.custody.words import WordsWrong
 from hashmatch.db.schema import CaseRow, CaseStepRow, RequestRow
 from hashmatch.db.session import Database
@@ -53,12 +53,12 @@ def office(db) -> Office:
 
 def cancel(office: Office, case: str, by: str = "alice") -> RequestRow:
     with office.db.write() as session:
-        return requests.cancel(session, case, by=by, now=office.now, people=PEOPLE)
+        return approvals.cancel(session, case, by=by, now=office.now, people=PEOPLE)
 
 
 def act(office: Office, request: RequestRow) -> None:
     with office.db.write() as session:
-        requests.still_allowed(session, request, office.now, office.terms)
+        approvals.still_allowed(session, request, office.now, office.terms)
 
 
 def place(office: Office, case: str) -> int:
@@ -93,11 +93,11 @@ def test_what_one_asks_another_confirms_and_it_stays_open_until_it_is_done(offic
     assert (confirmed.asked_by, confirmed.confirmed_by) == ("alice", "bob")
     act(office, confirmed)
     with office.db.read() as session:
-        assert [one.id for one in requests.open_requests(session)] == [asked.id]
+        assert [one.id for one in approvals.open_requests(session)] == [asked.id]
     with office.db.write() as session:
-        requests.finish(session, confirmed, office.start)
+        approvals.finish(session, confirmed, office.start)
     with office.db.read() as session:
-        assert requests.open_requests(session) == []
+        assert approvals.open_requests(session) == []
     with pytest.raises(NothingAsked):
         act(office, confirmed)
     assert office.kinds()[1:] == ["request-asked", "request-confirmed"]
@@ -205,10 +205,10 @@ def test_expiring_ends_all_that_is_void_and_nothing_that_was_confirmed(office):
     for case in cases[:3]:
         age(office, case, 100 * HOUR)
     with office.db.write() as session:
-        assert requests.expire(session, office.start) == cases[1:3]
+        assert approvals.expire(session, office.start) == cases[1:3]
     with office.db.write() as session:
-        assert requests.expire(session, office.start) == []
-        assert {one.case_id for one in requests.open_requests(session)} == {cases[0], cases[3]}
+        assert approvals.expire(session, office.start) == []
+        assert {one.case_id for one in approvals.open_requests(session)} == {cases[0], cases[3]}
     assert office.kinds().count("request-expired") == 2
 
 
@@ -395,7 +395,7 @@ def test_nothing_is_on_record_of_what_was_refused(office):
         office.ask(Kind.FORGET, case)
     assert office.kinds() == ["case-detected"]
     with office.db.read() as session:
-        assert requests.open_requests(session) == []
+        assert approvals.open_requests(session) == []
 
 
 def at_once(office: Office, database_url: str, *acts) -> list[object]:

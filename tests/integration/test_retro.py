@@ -29,9 +29,9 @@ from hashmatch.lists.disabled import disable, enable
 from hashmatch.lists.trust import TrialResult, TrialTooWide
 from hashmatch.matching.sieve import Sieve
 from hashmatch.model import Action, Algorithm, Orientations, Outcome, Reason
-from hashmatch.pipeline import retro
-from hashmatch.pipeline.judging import judge
-from hashmatch.pipeline.trial import trial
+from hashmatch.runs import rematch
+from hashmatch.runs.trial import trial
+from hashmatch.scanning.decision import judge
 
 OLD, NEW, OTHER = drawn(1), drawn(2), drawn(3)
 
@@ -256,8 +256,8 @@ def test_the_first_list_of_another_algorithm_is_all_that_is_new(small):
 
 def test_an_upgrade_that_changes_a_recipe_leaves_no_clip_clean(small, monkeypatch):
     small.remember("a.mp4", [OTHER])
-    for module in ("liststate", "retro", "sifting"):
-        monkeypatch.setattr(f"hashmatch.pipeline.{module}.recipe", lambda name: f"{name}/new")
+    for module in ("lists.compiled.state", "runs.rematch", "runs.archive_filter"):
+        monkeypatch.setattr(f"hashmatch.{module}.recipe", lambda name: f"{name}/new")
     assert small.compare().unscannable == {"other-recipe": 1}
 
 
@@ -427,7 +427,7 @@ def test_promise_4_a_near_clip_leaves_no_more_trace_than_any_other(small):
     small.remember("near.mp4", [near(video[n], 60, seed=n) for n in (6, 1)])
     small.remember("far.mp4", [OTHER])
     small.activate("partner", {"e-old": [OLD], "e-new": video})
-    with mock.patch.object(retro, "judge", wraps=judge) as judged:
+    with mock.patch.object(rematch, "judge", wraps=judge) as judged:
         summary = small.compare()
     assert judged.call_count == 1
     assert summary.outcomes[Outcome.CLEAN] == 2
@@ -556,7 +556,7 @@ def test_streaming_says_what_judging_every_clip_would_say(
     with db.read() as session:
         needed = {recipe(Algorithm.PDQ)}
         expected = {
-            f"{n}.mp4": judge(stored, lists, archive.settings).outcome
+            f"{n}.mp4": judge(stored, lists, archive.job.scan).outcome
             for n, id in enumerate(ids)
             if (stored := fingerprints.load(session, id, needed)) is not None
         }

@@ -21,11 +21,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import select, update
 
+from hashmatch.access import Role, RoleMissing, account
 from hashmatch.audit.verification import verify
 from hashmatch.cli.app import App
 from hashmatch.cli.main import cli
 from hashmatch.config import Review
-from hashmatch.custody.people import Role, RoleMissing, account
 from hashmatch.db import fingerprints
 from hashmatch.db.schema import (
     CaseRow,
@@ -44,12 +44,12 @@ from hashmatch.hashing.recipes import recipe
 from hashmatch.lists.catalog import ListUnknown
 from hashmatch.model import Action, Algorithm, Match, MatchKind, Outcome, Reason, Verdict
 from hashmatch.newfile import OutputRefused
-from hashmatch.pipeline.reviewed import Reviewed
-from hashmatch.pipeline.reviewing import ClipGone, Desk, NotInReview, ReasonRefused
-from hashmatch.reviews import record, standing
+from hashmatch.reviews import entry_standing, review_record
+from hashmatch.reviews.entry_standing import EntryName, Level, NothingToLift
 from hashmatch.reviews.findings import Finding, digests_of
-from hashmatch.reviews.record import NoSuchReview, NotOpen
-from hashmatch.reviews.standing import EntryName, Level, NothingToLift
+from hashmatch.reviews.review_record import NoSuchReview, NotOpen
+from hashmatch.runs.review_overrides import Reviewed
+from hashmatch.services.reviews import ClipGone, Desk, NotInReview, ReasonRefused
 
 OLD, NEW, OTHER = drawn(1), drawn(2), drawn(3)
 WHY = "the same sofa in another film"
@@ -259,7 +259,7 @@ def test_promise_1_a_clip_whose_matches_are_all_rejected_is_what_was_seen_of_it(
     with small.db.read() as session:
         seen = fingerprints.load(session, clip.id, {recipe(Algorithm.PDQ)})
         found = Verdict(Outcome.MATCHED, None, seen.coverage, (match,))
-        sifted = Reviewed(small.archive.settings).sift(session, clip.id, clip.etag, seen, found)
+        sifted = Reviewed(small.archive.job.scan).sift(session, clip.id, clip.etag, seen, found)
     assert (sifted.outcome, sifted.reason) == (outcome, reason)
     assert (sifted.matches, sifted.rejected) == ((), (("partner", "e-file"),))
 
@@ -269,7 +269,7 @@ def with_digest_match(office: Office, **about: Any) -> str:
     clip_id = office.remembers("clip.mp4", outcome=Outcome.REVIEW, **about)
     record_match(office, clip_id, "e-file")
     with office.db.write() as session:
-        record.open_missing(session, office.archive.names, AT)
+        review_record.open_missing(session, office.archive.names, AT)
     return office.review("clip.mp4").id
 
 
@@ -327,7 +327,7 @@ def test_open_reviews_of_the_same_bytes_end_together(small):
     assert states == ["rejected", "rejected", "open"]
     assert small.clip("2.mp4").outcome == "clean"
     with small.db.read() as session:
-        said = standing.said_of(session, third, "other", "a" * 64)
+        said = entry_standing.said_of(session, third, "other", "a" * 64)
         assert said.rejected == {EntryName("partner", "e-new")}
 
 
@@ -338,7 +338,7 @@ def test_a_decision_holds_for_these_bytes_and_not_for_others_under_the_same_etag
     with small.db.read() as session:
         digest = digests_of(session, row.clip_id, row.etag)
         assert digest is not None
-        ask: Callable[..., Any] = lambda *of: standing.said_of(session, *of).rejected  # noqa: E731
+        ask: Callable[..., Any] = lambda *of: entry_standing.said_of(session, *of).rejected  # noqa: E731
         assert ask(row.clip_id, row.etag, digest.sha256)
         assert ask(row.clip_id, row.etag, None)
         assert ask(row.clip_id + 1, "another", digest.sha256)
@@ -354,7 +354,7 @@ def test_promise_3_confirm_opens_a_case_with_its_leaves_in_one_transaction(offic
         raise RuntimeError
 
     with monkeypatch.context() as patched:
-        patched.setattr(record, "settle", fails)
+        patched.setattr(review_record, "settle", fails)
         with pytest.raises(RuntimeError):
             office.desk.confirm(review, office.archive.names, reason="", by="alice")
     assert (office.review("alice/clip.mp4").state, len(office.leaves())) == ("open", before)
@@ -476,7 +476,7 @@ def follow(office: Office, etag: str, verdict: Verdict) -> None:
     with office.db.write() as session:
         clip = session.scalars(select(ClipRow)).one()
         assert clip.scanned_run is not None
-        record.follow(
+        review_record.follow(
             session, office.archive.names, clip, etag, verdict,
             sha256=None, run_id=clip.scanned_run, at=AT,
         )  # fmt: skip
@@ -555,7 +555,7 @@ def test_a_released_case_is_a_rejection_of_all_its_matches(small):
     with small.db.write() as session:
         clip = session.get_one(ClipRow, clip_id)
         wrong = [Finding("partner", 1, "e-new", "A1"), Finding("partner", 1, "e-old", None)]
-        ended = record.reject(
+        ended = review_record.reject(
             session, clip, clip.etag, "c" * 64, wrong, of="case-x", by="alice", reason=WHY,
             rules=Review(flag_after=1), at=AT,
         )  # fmt: skip
@@ -565,7 +565,7 @@ def test_a_released_case_is_a_rejection_of_all_its_matches(small):
     small.lists_anew(e_new=NEW)
     assert small.clip("clip.mp4").outcome == "matched"  # other bytes than those of the case
     with small.db.read() as session:
-        assert standing.said_of(session, 0, "", "c" * 64).rejected
+        assert entry_standing.said_of(session, 0, "", "c" * 64).rejected
 
 
 def many(office: Office) -> dict[str, str]:
@@ -580,7 +580,7 @@ def test_promise_3_several_reviews_are_rejected_each_with_its_leaf(small):
     reviews = many(small)
     first, second, third = reviews.values()
     result = small.types("reject", first, second, first, "review-x", third, "--reason", WHY)
-    assert isinstance(result.exception, record.NotAllDecided)
+    assert isinstance(result.exception, review_record.NotAllDecided)
     assert result.exception.message.startswith("1 review of 4 could not be decided")
     assert "There is no review review-x" in result.output
     assert {small.review(key).state for key in reviews} == {"rejected"}
@@ -614,7 +614,7 @@ def test_promise_3_several_reviews_are_confirmed_each_with_its_case(small, monke
     assert len({leaf["case"] for leaf in leaves}) == 2
     (small.archive.home / "clips" / "3.mp4").unlink()
     result = small.types("confirm", *reviews.values())
-    assert isinstance(result.exception, record.NotAllDecided)
+    assert isinstance(result.exception, review_record.NotAllDecided)
     assert "3 reviews of 3" in result.exception.message
     assert small.review("3.mp4").state == "gone"
 
@@ -765,7 +765,7 @@ def test_renditions_and_copies_of_a_file_count_as_one_clip(sqlite_db):
                 )
             )  # fmt: skip
         session.flush()
-        (tally,) = standing.tallies(session).values()
+        (tally,) = entry_standing.tallies(session).values()
     assert (tally.rejected, tally.confirmed) == (4, 0)
 
 
@@ -779,7 +779,7 @@ def test_the_newest_decision_on_each_clip_counts_for_an_entry(decisions, flag, d
     newest = {(entry, clip): right for entry, clip, right in decisions}
     for entry in range(4):
         mine = [right for (name, _), right in newest.items() if name == entry]
-        tally = standing.Tally(mine.count(False), mine.count(True))
+        tally = entry_standing.Tally(mine.count(False), mine.count(True))
         excess = sum(1 if not right else -1 for right in mine)
         level = tally.level(Review(flag_after=flag, demote_after=demote))
         if excess >= demote:

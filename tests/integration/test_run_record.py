@@ -24,16 +24,16 @@ from hashmatch.db.schema import AnchorRow, ClipRow, LeafRow, RunRow
 from hashmatch.db.session import Database
 from hashmatch.errors import CanaryFailed
 from hashmatch.model import Outcome, Reason, Verdict
-from hashmatch.pipeline import run as running
-from hashmatch.pipeline.doctor import Finding, examine
-from hashmatch.pipeline.engine import Done
-from hashmatch.pipeline.job import open_job
-from hashmatch.pipeline.nightly import nightly
-from hashmatch.pipeline.plan import NothingFits, Selection
-from hashmatch.pipeline.scan import Scanned
-from hashmatch.pipeline.stop import Stop
-from hashmatch.pipeline.turns import Progress
 from hashmatch.report.summary import RunSummary
+from hashmatch.runs import coordinator as running
+from hashmatch.runs.dispatcher import Progress
+from hashmatch.runs.job import open_job
+from hashmatch.runs.local_executor import Done
+from hashmatch.runs.nightly import nightly
+from hashmatch.runs.plan import NothingFits, Selection
+from hashmatch.runs.stop import Stop
+from hashmatch.scanning.scanner import Scanned
+from hashmatch.services.doctor import Finding, examine
 
 
 class Killed(BaseException):

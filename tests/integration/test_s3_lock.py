@@ -12,7 +12,7 @@ import pytest
 from fault_server import FaultServer, by_method, refuse
 from s3_server import Bucket, S3Server
 
-from hashmatch.clips.opening import open_store
+from hashmatch.clips.open_store import open_store
 from hashmatch.clips.s3_lock import NoObjectLock
 from hashmatch.clips.store import Store, VersionsRemain
 from hashmatch.config import AnchorBucket, Storage, Vault

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from s3_history import History
 from s3_server import Bucket, S3Server
 
-from hashmatch.clips.opening import open_store
+from hashmatch.clips.open_store import open_store
 from hashmatch.clips.store import (
     Deletion,
     ObjectChanged,

@@ -15,7 +15,7 @@ from stores import make
 
 from hashmatch.clips.store import ObjectInfo, StorageUnavailable, Store
 from hashmatch.config import Decode, Settings
-from hashmatch.matching.listed import ActiveList
+from hashmatch.matching.list_input import ActiveList
 from hashmatch.matching.listset import ListSet
 from hashmatch.model import (
     Action,
@@ -28,8 +28,9 @@ from hashmatch.model import (
     Reason,
     Sampling,
 )
-from hashmatch.pipeline import canary
-from hashmatch.pipeline.scan import LEAST_TO_READ_IN_PARTS, Scanned, Scanner
+from hashmatch.scanning import canary
+from hashmatch.scanning.config import ScanConfig
+from hashmatch.scanning.scanner import LEAST_TO_READ_IN_PARTS, Scanned, Scanner
 
 KEY = "2026/a.mp4"
 
@@ -63,7 +64,7 @@ def scan(tmp_path: Path, store: Store) -> Iterator[Scan]:
         settings = Settings(decode=Decode(sampling=Sampling.KEYFRAMES))
         settings._home = tmp_path
         compiled = ListSet.build([canary.active_list(), *lists])
-        scanner = Scanner(through, compiled, settings)
+        scanner = Scanner(through, compiled, ScanConfig.of(settings))
         scanners.append(scanner)
         assert scanner.canary() is None
         return scanner.scan(clip)

@@ -10,10 +10,10 @@ from click.testing import CliRunner, Result
 
 from hashmatch import config
 from hashmatch.cli.main import cli
-from hashmatch.custody.vault import VaultOverlapsClips
+from hashmatch.custody.vault.store import VaultOverlapsClips
 from hashmatch.db import migrate
 from hashmatch.errors import HashmatchError
-from hashmatch.pipeline.install import AlreadySetUp, NoSuchFolder
+from hashmatch.services.installing import AlreadySetUp, NoSuchFolder
 
 KEYS = [str(pyrage.x25519.Identity.generate().to_public()) for _ in range(2)]
 RECIPIENTS = [word for key in KEYS for word in ("--recipient", key)]

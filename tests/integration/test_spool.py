@@ -25,7 +25,7 @@ from hashmatch.clips.store import (
     Store,
 )
 from hashmatch.model import Clip, Reason
-from hashmatch.pipeline.scan import unread
+from hashmatch.scanning.scanner import unread
 
 BODY = random.Random(7).randbytes(2 * CHUNK + 7)
 LIMIT = 1 << 30

@@ -15,7 +15,7 @@ from fault_server import BODY, ETAG, Answer, FaultServer, by_method, give, hang,
 from s3_server import SECRET
 from stores import over_obstore
 
-from hashmatch.clips.opening import open_store
+from hashmatch.clips.open_store import open_store
 from hashmatch.clips.store import (
     KeyRefused,
     ObjectArchived,

@@ -11,7 +11,7 @@ from s3_server import Bucket
 from stores import over_obstore
 
 from hashmatch.clips.keys import to_key
-from hashmatch.clips.opening import open_store
+from hashmatch.clips.open_store import open_store
 from hashmatch.clips.store import (
     ListingIncomplete,
     ObjectNotFound,

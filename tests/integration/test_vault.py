@@ -13,9 +13,9 @@ from storing import put
 from hashmatch.clips.store import StorageUnavailable
 from hashmatch.clips.store_folder import FolderStore
 from hashmatch.config import Settings, Storage
-from hashmatch.custody.agestream import Measure
-from hashmatch.custody.seal import BadRecipient, new_case_key, parse_recipients
-from hashmatch.custody.vault import (
+from hashmatch.custody.vault.age_stream import Measure
+from hashmatch.custody.vault.sealing import BadRecipient, new_case_key, parse_recipients
+from hashmatch.custody.vault.store import (
     Vault,
     VaultFailed,
     VaultOverlapsClips,

@@ -9,16 +9,16 @@ from custody_parts import CLIP, Scene, keys, needs_age, now
 from storing import put
 
 from hashmatch.audit.commitments import opened
-from hashmatch.clips.opening import open_store
+from hashmatch.clips.open_store import open_store
 from hashmatch.clips.store import Store
 from hashmatch.config import Storage
-from hashmatch.custody import record, requests
+from hashmatch.custody import approvals, case_record
+from hashmatch.custody.approvals import Terms
 from hashmatch.custody.destruction import destroy
-from hashmatch.custody.marker import MARKER, VaultAway, place, refuse_another
-from hashmatch.custody.permission import Kind
-from hashmatch.custody.requests import Terms
-from hashmatch.custody.retention import Keeps, Length, Rule, Starts
-from hashmatch.custody.vault import VaultFailed
+from hashmatch.custody.preconditions import Kind
+from hashmatch.custody.retention.rules import Keeps, Length, Rule, Starts
+from hashmatch.custody.vault.marker import MARKER, VaultAway, place, refuse_another
+from hashmatch.custody.vault.store import VaultFailed
 from hashmatch.db.schema import CaseRow
 
 OVER = Rule(
@@ -98,9 +98,9 @@ def test_promise_2_no_certificate_for_what_another_place_does_not_hold(scene, st
         row.released_at = now()
         terms = Terms(scene.custody().terms.people, scene.custody().terms.within, (OVER,))
         ask = {"now": now(), "terms": terms}
-        requests.ask(session, Kind.DESTROY, case, reason="over", by="alice", **ask)
-        requests.confirm(session, case, by="bob", **ask)
-        loaded = record.load(session, case)
+        approvals.ask(session, Kind.DESTROY, case, reason="over", by="alice", **ask)
+        approvals.confirm(session, case, by="bob", **ask)
+        loaded = case_record.load(session, case)
     with pytest.raises(VaultAway):
         destroy(scene.db, scene.custody(vault=stores[2]).vault, loaded, terms, "hashmatch 0")
     assert "case-destroyed" not in scene.kinds()

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 
+from hashmatch.custody.case_record import State
 from hashmatch.custody.progress import Progress
-from hashmatch.custody.record import State
-from hashmatch.pipeline.alarms import Alarms
+from hashmatch.runs.alarms import Alarms
 
 FULL = "The vault: /mnt/vault is full"
 

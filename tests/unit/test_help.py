@@ -13,10 +13,10 @@ import pytest
 from click.testing import CliRunner
 
 import hashmatch
+from hashmatch.access import Role
 from hashmatch.cli.groups import Sections
 from hashmatch.cli.main import COMMANDS, cli
 from hashmatch.cli.topics import EXIT_CODES, OUTCOMES, ROLES, TOPICS
-from hashmatch.custody.people import Role
 from hashmatch.errors import HashmatchError
 from hashmatch.model import Outcome, Reason
 

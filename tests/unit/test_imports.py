@@ -1,4 +1,4 @@
-"""The house of docs/how-it-works.md: who may import whom, as setup.cfg states it."""
+"""Who may import whom, as the contracts in setup.cfg have it."""
 
 from __future__ import annotations
 

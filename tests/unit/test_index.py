@@ -10,9 +10,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from hashmatch.matching.chunks import build_tables, chunk_radii, layout
 from hashmatch.matching.index import MAX_REACH, HashIndex, Hits
-from hashmatch.matching.neighbours import MOST_ROWS, build_neighbours
+from hashmatch.matching.multi_index import build_tables, chunk_radii, layout
+from hashmatch.matching.small_index import MOST_ROWS, build_neighbours
 
 Packed = NDArray[np.uint8]
 CHUNKED_ROWS = 1500

@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 from lists_parts import BRIDGE, MD5, NAMES, SHA1, pdq_hash
 
 from hashmatch.audit.names import KeyedNames
+from hashmatch.freetext import hashlike
 from hashmatch.lists.entries import Assembler
-from hashmatch.lists.formats.rows import BadRow, Fault, Row, hashlike, make_row
+from hashmatch.lists.formats.rows import BadRow, Fault, Row, make_row
 from hashmatch.model import Media
 
 DHASH = "3c7e66c3db991824"

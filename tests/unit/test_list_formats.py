@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from lists_parts import BRIDGE, COLUMNS, MD5, SHA1, SHA256, pdq_hash
 
 from hashmatch.errors import ListError
+from hashmatch.freetext import hashlike
 from hashmatch.lists.formats import (
     FileEmpty,
     FileTruncated,
@@ -27,7 +28,7 @@ from hashmatch.lists.formats import (
 )
 from hashmatch.lists.formats.csv_table import HeaderWrong
 from hashmatch.lists.formats.json_document import JsonDocument, VicsDocument
-from hashmatch.lists.formats.rows import Fault, hashlike
+from hashmatch.lists.formats.rows import Fault
 from hashmatch.lists.formats.text import ListUnreadable
 from hashmatch.model import Algorithm, Media
 

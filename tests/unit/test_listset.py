@@ -15,8 +15,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hashmatch.matching.array_file import ListSetDamaged
 from hashmatch.matching.comparison import MAX_COMPARED, MAX_MATCHES, scaled
-from hashmatch.matching.listed import (
+from hashmatch.matching.list_input import (
     UNKNOWN_QUALITY,
     ActiveList,
     EntryBlock,
@@ -25,7 +26,6 @@ from hashmatch.matching.listed import (
 )
 from hashmatch.matching.listset import Base, ListSet, warm
 from hashmatch.matching.policy import Rules, decide
-from hashmatch.matching.sections import ListSetDamaged
 from hashmatch.model import (
     Action,
     Algorithm,

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from hashmatch.clips.opening import open_store
+from hashmatch.clips.open_store import open_store
 from hashmatch.config import Storage
 from hashmatch.errors import ConfigError
 

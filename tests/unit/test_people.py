@@ -7,8 +7,8 @@ import pwd
 
 import pytest
 
+from hashmatch.access import NobodyNamed, Role, RoleMissing, account, permitted
 from hashmatch.config import People
-from hashmatch.custody.people import NobodyNamed, Role, RoleMissing, account, permitted
 
 PEOPLE = People(reviewers=("ann",), custodians=("ben", "eve"))
 

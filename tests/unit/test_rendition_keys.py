@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from hashmatch.config import Clips
 from hashmatch.errors import ConfigError
 from hashmatch.model import Algorithm, Digests, Fingerprint, FrameHashes, Rendition, Variant
-from hashmatch.pipeline.renditions import resemble
 from hashmatch.renditions import HIGHEST, LOWEST, Pattern
+from hashmatch.scanning.renditions import resemble
 
 PATTERNS = [
     "{id}/{height}.mp4",

@@ -11,7 +11,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from hashmatch import config
-from hashmatch.custody.retention import (
+from hashmatch.custody.retention.rules import (
     NOT_REVIEWED,
     Keeps,
     Length,

@@ -13,8 +13,8 @@ from custody_parts import make_key, needs_age, opened
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hashmatch.custody import seal
-from hashmatch.custody.seal import (
+from hashmatch.custody.vault import sealing
+from hashmatch.custody.vault.sealing import (
     BadRecipient,
     ContentDiffers,
     NoRecipients,
@@ -146,7 +146,7 @@ def test_a_library_that_reports_success_on_a_short_write_is_not_believed(monkeyp
 
     real = pyrage.encrypt_io
     monkeypatch.setattr(
-        seal.pyrage, "encrypt_io", lambda source, sink, to: real(source, Short(sink), to)
+        sealing.pyrage, "encrypt_io", lambda source, sink, to: real(source, Short(sink), to)
     )
     data = b"x" * 400_000
     with pytest.raises(SealingFailed, match="not whole"):
@@ -157,7 +157,7 @@ def test_a_library_that_fails_is_an_error_of_ours(monkeypatch):
     def broken(source, sink, to):
         raise pyrage.EncryptError("no")
 
-    monkeypatch.setattr(seal.pyrage, "encrypt_io", broken)
+    monkeypatch.setattr(sealing.pyrage, "encrypt_io", broken)
     with pytest.raises(SealingFailed):
         list(stream([b"x"], sha256(b"x")))
 

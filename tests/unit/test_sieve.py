@@ -7,7 +7,7 @@ from archive_parts import drawn, near
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hashmatch.matching.listed import ActiveList
+from hashmatch.matching.list_input import ActiveList
 from hashmatch.matching.listset import ListSet
 from hashmatch.matching.sieve import Sieve
 from hashmatch.model import (

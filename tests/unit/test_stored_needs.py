@@ -6,8 +6,8 @@ import pytest
 
 from hashmatch.db.archive import Known
 from hashmatch.model import Orientations, Outcome, Reason, Verdict
-from hashmatch.pipeline.retro import Needs, lacks, not_for_custody_yet, not_fully_compared
-from hashmatch.pipeline.sifting import Sifted
+from hashmatch.runs.archive_filter import Sifted
+from hashmatch.runs.rematch import Needs, lacks, not_for_custody_yet, not_fully_compared
 
 CLEAN = Verdict(Outcome.CLEAN, None, 1.0)
 MIRRORED, ALL = Orientations.MIRRORED, Orientations.ALL

@@ -9,8 +9,8 @@ import pytest
 
 from hashmatch.cli.scan import _show
 from hashmatch.model import Outcome
-from hashmatch.pipeline.plan import Selection
 from hashmatch.report.summary import RunSummary
+from hashmatch.runs.plan import Selection
 
 SEEN = RunSummary(
     run="20261122T030000Z-abcdef",

@@ -22,8 +22,8 @@ from hashmatch.model import (
     Sampling,
     Variant,
 )
-from hashmatch.pipeline import testimony as told_by
-from hashmatch.pipeline.testimony import Implausible
+from hashmatch.scanning import decoder_output as told_by
+from hashmatch.scanning.decoder_output import Implausible
 
 DIGESTS = Digests("0" * 32, "0" * 40, "0" * 64)
 ORIENTATIONS = Orientations.MIRRORED

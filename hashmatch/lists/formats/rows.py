@@ -16,6 +16,7 @@ import re
 from enum import StrEnum
 from typing import NamedTuple
 
+from hashmatch.freetext import hashlike
 from hashmatch.lists.formats.kinds import kind_by_length, kind_of
 from hashmatch.model import Algorithm, Media
 
@@ -113,12 +114,6 @@ _EMPTY = frozenset(
 )
 _NUMBER = re.compile(r"\d{1,9}(\.\d{1,18})?", re.ASCII)
 _WHOLE = re.compile(r"\d{1,3}", re.ASCII)
-_HASHLIKE = re.compile(r"[0-9A-Fa-f]{32}")
-
-
-def hashlike(text: str) -> bool:
-    """Whether a text holds what may be a hash: 32 hexadecimal digits in a row."""
-    return _HASHLIKE.search(text) is not None
 
 
 def make_row(

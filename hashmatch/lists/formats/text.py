@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from hashmatch.errors import ListError
-from hashmatch.lists.formats.rows import hashlike
+from hashmatch.freetext import hashlike
 
 CHUNK = 1 << 18
 MAX_LINE = 1 << 20

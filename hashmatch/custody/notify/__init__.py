@@ -1,0 +1,1 @@
+"""Telling the platform what became of a clip, and hearing its answer."""

@@ -1,0 +1,1 @@
+"""Where sealed clips are kept: sealing, reading back, rewrapping, and which vault this is."""

@@ -1,1 +1,0 @@
-"""The job: plan, scan, engine, run."""

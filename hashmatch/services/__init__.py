@@ -1,0 +1,1 @@
+"""What people and schedulers do, each operation once, whichever way it is asked for."""
