@@ -27,20 +27,14 @@ class Role(StrEnum):
 
 
 class RoleMissing(HashmatchError):
-    """{person} may not do this: it takes the role of {roles}.
-
-    Ask somebody who has it, or have {person} added to [people] in the settings.
-    """
-
+    message = "{person} may not do this: it takes the role of {roles}."
+    remedy = "Ask somebody who has it, or have {person} added to [people] in the settings."
     exit_code = 25
 
 
 class NobodyNamed(HashmatchError):
-    """[people] names no {roles}, and this takes two people who are known by name.
-
-    Add two accounts to [people] {setting} in the settings.
-    """
-
+    message = "[people] names no {roles}, and this takes two people who are known by name."
+    remedy = "Add two accounts to [people] {setting} in the settings."
     exit_code = 25
 
 

@@ -1,13 +1,18 @@
-"""One tree of errors. A class's docstring is its message, and what to do about it.
+"""One tree of errors, each with what happened, what to do about it, and its exit code.
 
-The first paragraph says what happened and to which thing; the rest says what to do next. Both may
-name the details the error was raised with: `raise ListShrank(name="c3p", new=3, old=900)`. What others
-chose of them is made visible (`visible`).
+    class ListShrank(ListError):
+        message = "{name}: the new version has {new} entries, the active one {old}."
+        remedy = "Compare the two with `hashmatch lists diff {name}`."
+        exit_code = 33
+
+    raise ListShrank(name="c3p", new=3, old=900)
+
+Texts are class attributes and not docstrings, which `python -OO` drops. Both may name the details the
+error was raised with; what others chose of them is made visible (`visible`).
 """
 
 from __future__ import annotations
 
-import inspect
 from typing import Any, ClassVar
 
 from hashmatch.visible import VisibleFields
@@ -16,29 +21,24 @@ _FIELDS = VisibleFields()
 
 
 class HashmatchError(Exception):
-    """hashmatch cannot go on: {problem}"""
+    """The root of the tree. Of a class `message` and `remedy` are templates, of an error its texts.
 
+    message: one line; remedy: what to do next, a line a paragraph, empty where nothing can be said.
+    details: what the error was raised with.
+    """
+
+    message = "hashmatch cannot go on: {problem}"
+    remedy = ""
     exit_code: ClassVar[int] = 1
 
     def __init__(self, **details: Any) -> None:
         super().__init__(details)
         self.details = details
+        self.message = _FIELDS.vformat(type(self).message, (), details)
+        self.remedy = _FIELDS.vformat(type(self).remedy, (), details)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return (_rebuild, (type(self), self.details))
-
-    def _paragraphs(self) -> list[str]:
-        text = inspect.cleandoc(type(self).__doc__ or type(self).__name__)
-        parts = (" ".join(part.split()) for part in text.split("\n\n"))
-        return [_FIELDS.vformat(part, (), self.details) for part in parts]
-
-    @property
-    def message(self) -> str:
-        return self._paragraphs()[0]
-
-    @property
-    def remedy(self) -> str:
-        return "\n".join(self._paragraphs()[1:])
 
     def __str__(self) -> str:
         return self.message
@@ -53,126 +53,105 @@ INTERRUPTED = 130  # as a shell says it of a program that SIGINT ended
 
 
 class RunIncomplete(HashmatchError):
-    """The run finished, but {count} of its clips could not be seen in full.
-
-    See which and why with `hashmatch runs show {run}`.
-    """
-
+    message = "The run finished, but {count} of its clips could not be seen in full."
+    remedy = "See which and why with `hashmatch runs show {run}`."
     exit_code = 10
 
 
 class RunBroken(HashmatchError):
-    """Run {run} listed {listed} clips and left {left} of them without an outcome.
-
-    This is a fault of hashmatch: please report it. The clips are due again in the next run.
-    """
-
+    message = "Run {run} listed {listed} clips and left {left} of them without an outcome."
+    remedy = (
+        "This is a fault of hashmatch: please report it. The clips are due again in the next run."
+    )
     exit_code = 10
 
 
 class CanaryFailed(HashmatchError):
-    """The canary was not seen at the {when} of the run: {problem}.
-
-    The scanner is blind, so nothing it calls clean can be trusted. Run `hashmatch doctor`.
-    """
-
+    message = "The canary was not seen at the {when} of the run: {problem}."
+    remedy = (
+        "The scanner is blind, so nothing it calls clean can be trusted. Run `hashmatch doctor`."
+    )
     exit_code = 11
 
 
 class NoActiveList(HashmatchError):
-    """No hash list is active, so there is nothing to compare clips with.
-
-    Import one with `hashmatch lists import NAME FILE`, then `hashmatch lists activate NAME VERSION`.
-    """
-
+    message = "No hash list is active, so there is nothing to compare clips with."
+    remedy = (
+        "Import one with `hashmatch lists import NAME FILE`, then `hashmatch lists activate NAME "
+        "VERSION`."
+    )
     exit_code = 12
 
 
 class ListTooOld(HashmatchError):
-    """{name}: the active version was imported {days} days ago, lists.max_age_days is {limit}.
-
-    Import the partner's current list, or raise lists.max_age_days.
-    """
-
+    message = (
+        "{name}: the active version was imported {days} days ago, lists.max_age_days is {limit}."
+    )
+    remedy = "Import the partner's current list, or raise lists.max_age_days."
     exit_code = 12
 
 
 class AlreadyRunning(HashmatchError):
-    """Another run holds the lock ({holder}).
-
-    Wait for it to end. `hashmatch runs list` shows it.
-    """
-
+    message = "Another run holds the lock ({holder})."
+    remedy = "Wait for it to end. `hashmatch runs list` shows it."
     exit_code = 13
 
 
 class CustodyBusy(HashmatchError):
-    """Somebody else works on cases at this moment: {holder}.
-
-    Wait until it has ended, look at the case again, then repeat the command if it is still needed.
-    """
-
+    message = "Somebody else works on cases at this moment: {holder}."
+    remedy = (
+        "Wait until it has ended, look at the case again, then repeat the command if it is still "
+        "needed."
+    )
     exit_code = 13
 
 
 class ConfigError(HashmatchError):
-    """{source}: {problem}
-
-    `hashmatch init` writes a hashmatch.toml that explains every setting.
-    """
-
+    message = "{source}: {problem}"
+    remedy = "`hashmatch init` writes a hashmatch.toml that explains every setting."
     exit_code = 14
 
 
 class StorageError(HashmatchError):
-    """{url}: {problem}"""
-
+    message = "{url}: {problem}"
     exit_code = 15
 
 
 class DatabaseError(HashmatchError):
-    """The database {url} cannot be used: {problem}"""
-
+    message = "The database {url} cannot be used: {problem}"
     exit_code = 16
 
 
 class AuditBroken(HashmatchError):
-    """The audit log is not what was written: {problem}, first at leaf {leaf}.
-
-    Keep the database as it is, stop the timer, and compare with the checkpoints you kept elsewhere.
-    """
-
+    message = "The audit log is not what was written: {problem}, first at leaf {leaf}."
+    remedy = (
+        "Keep the database as it is, stop the timer, and compare with the checkpoints you kept "
+        "elsewhere."
+    )
     exit_code = 20
 
 
 class VaultDamaged(HashmatchError):
-    """{count} sealed objects of the vault are not what was sealed.
-
-    Keep the vault as it is and restore those objects from its backup.
-    """
-
+    message = "{count} sealed objects of the vault are not what was sealed."
+    remedy = "Keep the vault as it is and restore those objects from its backup."
     exit_code = 21
 
 
 class CustodyError(HashmatchError):
-    """Case {case}: {problem}"""
-
+    message = "Case {case}: {problem}"
     exit_code = 22
 
 
 class MediaError(HashmatchError):
-    """{path}: {problem}"""
-
+    message = "{path}: {problem}"
     exit_code = 23
 
 
 class FrameTooSmall(HashmatchError):
-    """A frame of {width}x{height} pixels is too small to hash; {least} a side are needed."""
-
+    message = "A frame of {width}x{height} pixels is too small to hash; {least} a side are needed."
     exit_code = 23
 
 
 class ListError(HashmatchError):
-    """{name}: {problem}"""
-
+    message = "{name}: {problem}"
     exit_code = 30

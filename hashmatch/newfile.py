@@ -19,11 +19,8 @@ from hashmatch.errors import HashmatchError
 
 
 class OutputRefused(HashmatchError):
-    """{file} cannot be written: {problem}
-
-    Nothing is ever overwritten: name a new file, in a folder that exists and has space.
-    """
-
+    message = "{file} cannot be written: {problem}"
+    remedy = "Nothing is ever overwritten: name a new file, in a folder that exists and has space."
     exit_code = 15
 
 

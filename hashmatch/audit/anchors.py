@@ -42,20 +42,17 @@ Keeper = Callable[[str], bytes | None]
 
 
 class OtherKept(HashmatchError):
-    """{url} has another checkpoint of {size} leaves of {origin}.
-
-    Two logs were signed under one name. Keep both, and compare them with `hashmatch audit verify`.
-    """
-
+    message = "{url} has another checkpoint of {size} leaves of {origin}."
+    remedy = (
+        "Two logs were signed under one name. Keep both, and compare them with `hashmatch audit "
+        "verify`."
+    )
     exit_code = 20
 
 
 class CommandFailed(HashmatchError):
-    """{problem}
-
-    Try it by hand: `hashmatch audit checkpoint | COMMAND`.
-    """
-
+    message = "{problem}"
+    remedy = "Try it by hand: `hashmatch audit checkpoint | COMMAND`."
     exit_code = 15
 
 

@@ -32,11 +32,8 @@ _SIGNATURE = re.compile(r"— (\S+) ([A-Za-z0-9+/]+={0,2})")
 
 
 class CheckpointError(HashmatchError):
-    """The checkpoint cannot be trusted: {problem}.
-
-    Take it again from where it was kept, and check that the public key is this log's.
-    """
-
+    message = "The checkpoint cannot be trusted: {problem}."
+    remedy = "Take it again from where it was kept, and check that the public key is this log's."
     exit_code = 20
 
 

@@ -38,32 +38,29 @@ _MAX_BYTES = 4096
 
 
 class KeyMissing(ConfigError):
-    """{source}: there is no such key file.
-
-    Restore it from its backup. On a new installation `hashmatch init` makes it.
-    """
+    message = "{source}: there is no such key file."
+    remedy = "Restore it from its backup. On a new installation `hashmatch init` makes it."
 
 
 class VerifierMissing(KeyMissing):
-    """{source}: there is no such key file.
-
-    On the scan host restore it from its backup. Elsewhere let audit.key name a file with the public
-    key, which `hashmatch audit key` prints on the scan host.
-    """
+    message = "{source}: there is no such key file."
+    remedy = (
+        "On the scan host restore it from its backup. Elsewhere let audit.key name a file with the "
+        "public key, which `hashmatch audit key` prints on the scan host."
+    )
 
 
 class KeyUnsafe(ConfigError):
-    """{source}: others than its owner may {do} this key file ({mode}).
-
-    Replace it if somebody may have; otherwise run `chmod {right}` on it.
-    """
+    message = "{source}: others than its owner may {do} this key file ({mode})."
+    remedy = "Replace it if somebody may have; otherwise run `chmod {right}` on it."
 
 
 class KeyMalformed(ConfigError):
-    """{source}: not {expected}.
-
-    Restore it from its backup. Do not make a new one in its place: the log would change hands.
-    """
+    message = "{source}: not {expected}."
+    remedy = (
+        "Restore it from its backup. Do not make a new one in its place: the log would change "
+        "hands."
+    )
 
 
 def create_keys(key: Path, id_key: Path) -> list[Path]:

@@ -30,11 +30,8 @@ _FEW = 5
 
 
 class NothingToProve(HashmatchError):
-    """There is nothing to prove: {problem}
-
-    `hashmatch audit show` lists what the log has; nothing was written.
-    """
-
+    message = "There is nothing to prove: {problem}"
+    remedy = "`hashmatch audit show` lists what the log has; nothing was written."
     exit_code = 27
 
 

@@ -47,41 +47,47 @@ _BATCH = 1000
 
 
 class SigningRefused(HashmatchError):
-    """No checkpoint is signed: {problem}"""
-
+    message = "No checkpoint is signed: {problem}"
     exit_code = 20
 
 
 class LogRolledBack(SigningRefused):
-    """The database is older than the last checkpoint of {origin} signed here, of {signed} leaves.
-
-    It was restored from a back-up that ends before that one. Restore a newer one if there is any. To
-    go on with this one, set audit.origin to a name that was never used, such as {free}: its first
-    checkpoint says what came before.
-    """
+    message = (
+        "The database is older than the last checkpoint of {origin} signed here, of {signed} "
+        "leaves."
+    )
+    remedy = (
+        "It was restored from a back-up that ends before that one. Restore a newer one if there is "
+        "any. To go on with this one, set audit.origin to a name that was never used, such as "
+        "{free}: its first checkpoint says what came before."
+    )
 
 
 class LogDiffers(SigningRefused):
-    """The audit log does not continue the last checkpoint that was signed here, of {signed} leaves.
-
-    Leaves after it, or the tree, are not what was written. Keep the database as it is, stop the
-    timer, and look with `hashmatch audit verify`.
-    """
+    message = (
+        "The audit log does not continue the last checkpoint that was signed here, of {signed} "
+        "leaves."
+    )
+    remedy = (
+        "Leaves after it, or the tree, are not what was written. Keep the database as it is, stop "
+        "the timer, and look with `hashmatch audit verify`."
+    )
 
 
 class CheckpointUnknown(SigningRefused):
-    """The database has a checkpoint of {origin}, of {size} leaves, that {file} does not know.
-
-    Somebody else signs under that name, or the file was lost, or comes from a back-up: bring the
-    newest one back. If it is gone, set audit.origin to a name that was never used, such as {free}.
-    """
+    message = (
+        "The database has a checkpoint of {origin}, of {size} leaves, that {file} does not know."
+    )
+    remedy = (
+        "Somebody else signs under that name, or the file was lost, or comes from a back-up: bring "
+        "the newest one back. If it is gone, set audit.origin to a name that was never used, such "
+        "as {free}."
+    )
 
 
 class MemoryDamaged(SigningRefused):
-    """{file}: what was signed here cannot be read from it: {problem}.
-
-    Move it away, and set audit.origin to a name that was never used.
-    """
+    message = "{file}: what was signed here cannot be read from it: {problem}."
+    remedy = "Move it away, and set audit.origin to a name that was never used."
 
 
 class Signed(NamedTuple):

@@ -30,11 +30,8 @@ _MOST_BYTES = 1 << 20
 
 
 class NoTimestamp(HashmatchError):
-    """The time-stamp authority gave none that holds: {problem}.
-
-    Check anchors.timestamp_url and anchors.timestamp_roots.
-    """
-
+    message = "The time-stamp authority gave none that holds: {problem}."
+    remedy = "Check anchors.timestamp_url and anchors.timestamp_roots."
     exit_code = 15
 
 

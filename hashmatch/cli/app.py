@@ -39,10 +39,8 @@ _LOUDER = "hashmatch.louder"
 
 
 class StdoutFailed(StorageError):
-    """What was asked for could not be written to stdout: {problem}.
-
-    The command did its work all the same. Where stdout goes to a file, look at its disk.
-    """
+    message = "What was asked for could not be written to stdout: {problem}."
+    remedy = "The command did its work all the same. Where stdout goes to a file, look at its disk."
 
 
 class NobodyReads(Exception):

@@ -45,10 +45,8 @@ STATES = (
 
 
 class VaultUnreadable(StorageError):
-    """{count} sealed objects of the vault {url} could not be read: {problem}
-
-    Whether they are whole is not known. Check the vault's storage, then verify again.
-    """
+    message = "{count} sealed objects of the vault {url} could not be read: {problem}"
+    remedy = "Whether they are whole is not known. Check the vault's storage, then verify again."
 
 
 class Share(click.ParamType[float]):

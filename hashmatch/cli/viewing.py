@@ -38,25 +38,26 @@ case_key_option = click.option(
 
 
 class WhichKey(CustodyError):
-    """Case {case}: this takes a private key: give --identity FILE, or --case-key FILE, not both.
-
-    On a host that scans only the second is taken: see `hashmatch quarantine key --help`.
-    """
+    message = (
+        "Case {case}: this takes a private key: give --identity FILE, or --case-key FILE, not both."
+    )
+    remedy = "On a host that scans only the second is taken: see `hashmatch quarantine key --help`."
 
 
 class NotWritten(CustodyError):
-    """{path} was not written: {problem}.
-
-    Nothing of the clip is left there. Name a file that does not exist yet, in a folder with room,
-    outside clip storage, vault and the installation's folder.
-    """
+    message = "{path} was not written: {problem}."
+    remedy = (
+        "Nothing of the clip is left there. Name a file that does not exist yet, in a folder with "
+        "room, outside clip storage, vault and the installation's folder."
+    )
 
 
 class NotFinished(RunIncomplete):
-    """Not brought to an end: {count}; what stands in the way is above.
-
-    `hashmatch quarantine show CASE` says more. The next run, or this command, goes on from there.
-    """
+    message = "Not brought to an end: {count}; what stands in the way is above."
+    remedy = (
+        "`hashmatch quarantine show CASE` says more. The next run, or this command, goes on from "
+        "there."
+    )
 
 
 @click.command("open")

@@ -33,20 +33,16 @@ Row = tuple[str, str | None, str | None, str | None, str | None, int | None]
 
 
 class FeedUnreadable(HashmatchError):
-    """The feed {path} cannot be used: {problem}
-
-    Have the platform write it anew, or unset clips.feed to scan without it.
-    """
-
+    message = "The feed {path} cannot be used: {problem}"
+    remedy = "Have the platform write it anew, or unset clips.feed to scan without it."
     exit_code = 14
 
 
 class FeedDamaged(HashmatchError):
-    """{path}: {count} of the feed's {lines} lines are not used, first line {line}: {problem}
-
-    Have them put right where the feed is written. `details["bad"]` holds the first few.
-    """
-
+    message = (
+        "{path}: {count} of the feed's {lines} lines are not used, first line {line}: {problem}"
+    )
+    remedy = 'Have them put right where the feed is written. `details["bad"]` holds the first few.'
     exit_code = 10
 
 

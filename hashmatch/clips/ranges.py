@@ -29,10 +29,8 @@ _REQUESTS, _BYTES_A_REQUEST = 64, 64 * 1024
 
 
 class TooManyParts(StorageError):
-    """{url}: {key!r} was asked for in too many small parts.
-
-    It is read whole instead.
-    """
+    message = "{url}: {key!r} was asked for in too many small parts."
+    remedy = "It is read whole instead."
 
 
 class Ranges:

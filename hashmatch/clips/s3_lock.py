@@ -25,10 +25,10 @@ from hashmatch.errors import ConfigError, StorageError
 
 
 class NoObjectLock(StorageError):
-    """{url}: lock_days is set, but the bucket has no object lock.
-
-    Make a bucket with object lock, or have it switched on for this one, or set lock_days = 0.
-    """
+    message = "{url}: lock_days is set, but the bucket has no object lock."
+    remedy = (
+        "Make a bucket with object lock, or have it switched on for this one, or set lock_days = 0."
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,17 +29,15 @@ ATTEMPTS = 3
 
 
 class ClipTooLarge(StorageError):
-    """{url}: {key!r} has more than {limit} bytes, which is clips.max_bytes.
-
-    Raise clips.max_bytes, and see that the spool folder has room for it.
-    """
+    message = "{url}: {key!r} has more than {limit} bytes, which is clips.max_bytes."
+    remedy = "Raise clips.max_bytes, and see that the spool folder has room for it."
 
 
 class SpoolFull(StorageFull):
-    """{url}, this host's spool folder, is full: {problem}
-
-    Free some space there, or put run.state on a larger disk. The next run looks at the clip.
-    """
+    message = "{url}, this host's spool folder, is full: {problem}"
+    remedy = (
+        "Free some space there, or put run.state on a larger disk. The next run looks at the clip."
+    )
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -23,77 +23,71 @@ CHUNK = 1 << 20
 
 
 class ObjectNotFound(StorageError):
-    """{url}: there is no {key!r}.
-
-    It may have been removed since it was listed. The next run lists anew.
-    """
+    message = "{url}: there is no {key!r}."
+    remedy = "It may have been removed since it was listed. The next run lists anew."
 
 
 class ObjectChanged(StorageError):
-    """{url}: {key!r} is not the version that was asked for, or changed while it was read.
-
-    Something still writes to it. A later run looks at its new version.
-    """
+    message = "{url}: {key!r} is not the version that was asked for, or changed while it was read."
+    remedy = "Something still writes to it. A later run looks at its new version."
 
 
 class ObjectExists(StorageError):
-    """{url}: {key!r} exists already and is not replaced.
-
-    After a lost connection this may be what an earlier attempt wrote: compare before writing again.
-    """
+    message = "{url}: {key!r} exists already and is not replaced."
+    remedy = (
+        "After a lost connection this may be what an earlier attempt wrote: compare before writing "
+        "again."
+    )
 
 
 class VersionsRemain(StorageError):
-    """{url}: {key!r} is not wholly deleted, {count} versions with its bytes stay: {problem}.
-
-    The deletion is not finished; it is taken up again when it is asked for again. Grant
-    s3:ListBucketVersions and s3:DeleteObjectVersion there, wait until the lock ends, or have the
-    bucket's administrator remove these versions.
-    """
+    message = (
+        "{url}: {key!r} is not wholly deleted, {count} versions with its bytes stay: {problem}."
+    )
+    remedy = (
+        "The deletion is not finished; it is taken up again when it is asked for again. Grant "
+        "s3:ListBucketVersions and s3:DeleteObjectVersion there, wait until the lock ends, or have "
+        "the bucket's administrator remove these versions."
+    )
 
 
 class ObjectDenied(StorageError):
-    """{url}: access to {key!r} was refused ({problem}).
-
-    Check the credentials and what they are allowed to do there. S3 also answers so for an object
-    that is gone, unless s3:ListBucket is granted.
-    """
+    message = "{url}: access to {key!r} was refused ({problem})."
+    remedy = (
+        "Check the credentials and what they are allowed to do there. S3 also answers so for an "
+        "object that is gone, unless s3:ListBucket is granted."
+    )
 
 
 class ObjectArchived(StorageError):
-    """{url}: {key!r} is archived and must be restored before it can be read.
-
-    Restore it from the archive tier (Glacier, for one), or leave such keys out with clips.exclude.
-    """
+    message = "{url}: {key!r} is archived and must be restored before it can be read."
+    remedy = (
+        "Restore it from the archive tier (Glacier, for one), or leave such keys out with "
+        "clips.exclude."
+    )
 
 
 class KeyRefused(StorageError):
-    """{url}: {key!r} cannot be used as a name there: {problem}.
-
-    Rename the object where it is stored.
-    """
+    message = "{url}: {key!r} cannot be used as a name there: {problem}."
+    remedy = "Rename the object where it is stored."
 
 
 class StorageUnavailable(StorageError):
-    """{url} cannot be used now: {problem}
-
-    Check that the storage is up, mounted or reachable from this host, and its url and endpoint in
-    the settings. The next run tries again.
-    """
+    message = "{url} cannot be used now: {problem}"
+    remedy = (
+        "Check that the storage is up, mounted or reachable from this host, and its url and "
+        "endpoint in the settings. The next run tries again."
+    )
 
 
 class StorageFull(StorageError):
-    """{url} is full: {problem}
-
-    Free some space or raise the quota. The next run carries on.
-    """
+    message = "{url} is full: {problem}"
+    remedy = "Free some space or raise the quota. The next run carries on."
 
 
 class ListingIncomplete(StorageError):
-    """{url} was not listed in full: {problem}
-
-    What could be listed was. The rest is not scanned until this is put right.
-    """
+    message = "{url} was not listed in full: {problem}"
+    remedy = "What could be listed was. The rest is not scanned until this is put right."
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,18 +43,18 @@ FILE = "hashmatch.toml"
 
 
 class SettingsMissing(ConfigError):
-    """{source}: there is no such file.
-
-    Go to the installation's folder, or name its settings with `hashmatch --config FILE` or
-    HASHMATCH_CONFIG. `hashmatch init` makes a new installation.
-    """
+    message = "{source}: there is no such file."
+    remedy = (
+        "Go to the installation's folder, or name its settings with `hashmatch --config FILE` or "
+        "HASHMATCH_CONFIG. `hashmatch init` makes a new installation."
+    )
 
 
 class SettingsUnreadable(ConfigError):
-    """{source} cannot be read: {problem}.
-
-    Correct that, or name another file with `hashmatch --config FILE` or HASHMATCH_CONFIG.
-    """
+    message = "{source} cannot be read: {problem}."
+    remedy = (
+        "Correct that, or name another file with `hashmatch --config FILE` or HASHMATCH_CONFIG."
+    )
 
 
 _PREFIX = "HASHMATCH_"

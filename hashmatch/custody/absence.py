@@ -13,10 +13,8 @@ from hashmatch.errors import StorageError
 
 
 class StorageEmpty(StorageError):
-    """Clip storage lists nothing at all, so nobody can say whether the original is gone.
-
-    See that it is mounted, and that clips.url is right; the next run carries on.
-    """
+    message = "Clip storage lists nothing at all, so nobody can say whether the original is gone."
+    remedy = "See that it is mounted, and that clips.url is right; the next run carries on."
 
 
 def check_absence(db: Database, clips: Store) -> None:

@@ -67,53 +67,45 @@ class Terms:
 
 
 class NobodyElse(CustodyError):
-    """Case {case}: [people] names no custodian but {person}, so nobody could confirm this.
-
-    Add the account of a second person to [people] custodians in the settings.
-    """
+    message = "Case {case}: [people] names no custodian but {person}, so nobody could confirm this."
+    remedy = "Add the account of a second person to [people] custodians in the settings."
 
 
 class SamePerson(CustodyError):
-    """Case {case}: {person} asked for its {kind}, and the same person cannot confirm it.
-
-    One of these must: {others}. They run `hashmatch quarantine confirm {case}` by {expires}.
-    """
+    message = "Case {case}: {person} asked for its {kind}, and the same person cannot confirm it."
+    remedy = (
+        "One of these must: {others}. They run `hashmatch quarantine confirm {case}` by {expires}."
+    )
 
 
 class RequestOpen(CustodyError):
-    """Case {case}: {person} asked for its {kind} at {at}, and that is still open.
-
-    Another custodian runs `hashmatch quarantine confirm {case}`; or `hashmatch quarantine cancel
-    {case}` takes it back.
-    """
+    message = "Case {case}: {person} asked for its {kind} at {at}, and that is still open."
+    remedy = (
+        "Another custodian runs `hashmatch quarantine confirm {case}`; or `hashmatch quarantine "
+        "cancel {case}` takes it back."
+    )
 
 
 class RequestExpired(CustodyError):
-    """Case {case}: {person} asked for its {kind}, and that had to be confirmed by {expires}.
-
-    Ask for it anew: `hashmatch quarantine {kind} {case} --reason …`.
-    """
+    message = (
+        "Case {case}: {person} asked for its {kind}, and that had to be confirmed by {expires}."
+    )
+    remedy = "Ask for it anew: `hashmatch quarantine {kind} {case} --reason …`."
 
 
 class AlreadyConfirmed(CustodyError):
-    """Case {case}: {person} has confirmed its {kind} already, at {at}.
-
-    `hashmatch quarantine show {case}` says how far it has come.
-    """
+    message = "Case {case}: {person} has confirmed its {kind} already, at {at}."
+    remedy = "`hashmatch quarantine show {case}` says how far it has come."
 
 
 class NothingAsked(CustodyError):
-    """Case {case}: nobody has asked for anything that is still open.
-
-    `hashmatch quarantine requests` lists what is.
-    """
+    message = "Case {case}: nobody has asked for anything that is still open."
+    remedy = "`hashmatch quarantine requests` lists what is."
 
 
 class HasBegun(CustodyError):
-    """Case {case}: its {kind} was confirmed and has begun, so it cannot be cancelled.
-
-    `hashmatch quarantine resume` brings it to its end.
-    """
+    message = "Case {case}: its {kind} was confirmed and has begun, so it cannot be cancelled."
+    remedy = "`hashmatch quarantine resume` brings it to its end."
 
 
 def ask(

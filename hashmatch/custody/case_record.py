@@ -57,10 +57,8 @@ NEXT = {
 
 
 class NoSuchCase(CustodyError):
-    """There is no case {case}.
-
-    `hashmatch quarantine list` shows all of them.
-    """
+    message = "There is no case {case}."
+    remedy = "`hashmatch quarantine list` shows all of them."
 
 
 @dataclass(frozen=True, slots=True)

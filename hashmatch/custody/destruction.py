@@ -37,10 +37,8 @@ FORMAT = 1
 
 
 class NoCertificate(CustodyError):
-    """Case {case} has no certificate: it is {state}, not destroyed.
-
-    `hashmatch quarantine show {case}` says how far it has come.
-    """
+    message = "Case {case} has no certificate: it is {state}, not destroyed."
+    remedy = "`hashmatch quarantine show {case}` says how far it has come."
 
 
 def destroy(db: Database, vault: Vault, case: Case, terms: Terms, software: str) -> str:

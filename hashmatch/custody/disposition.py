@@ -22,10 +22,10 @@ from hashmatch.errors import CustodyError
 
 
 class Forgotten(CustodyError):
-    """Case {case} was forgotten: only that there was one is left, and what the log says of it.
-
-    Nothing more can be done to it.
-    """
+    message = (
+        "Case {case} was forgotten: only that there was one is left, and what the log says of it."
+    )
+    remedy = "Nothing more can be done to it."
 
 
 def locked(session: Session, case_id: str) -> CaseRow:

@@ -31,31 +31,25 @@ _FINAL_STEPS = ("release", "destroy", "forget")
 
 
 class NothingToHold(CustodyError):
-    """Case {case} is {state}: there is nothing left that a hold could keep.
-
-    `hashmatch quarantine show {case}` says when that was done.
-    """
+    message = "Case {case} is {state}: there is nothing left that a hold could keep."
+    remedy = "`hashmatch quarantine show {case}` says when that was done."
 
 
 class HoldTooLate(CustodyError):
-    """Case {case}: two people asked for its {step}, and it has begun; no hold can stop it now.
-
-    `hashmatch quarantine show {case}` says how far it has come.
-    """
+    message = (
+        "Case {case}: two people asked for its {step}, and it has begun; no hold can stop it now."
+    )
+    remedy = "`hashmatch quarantine show {case}` says how far it has come."
 
 
 class NotHeld(CustodyError):
-    """Case {case} has no active hold {hold}.
-
-    `hashmatch quarantine show {case}` lists the holds on it.
-    """
+    message = "Case {case} has no active hold {hold}."
+    remedy = "`hashmatch quarantine show {case}` lists the holds on it."
 
 
 class WhichHold(CustodyError):
-    """Case {case} has {count} active holds: {holds}.
-
-    Say which is lifted: `hashmatch quarantine lift {case} --hold N`.
-    """
+    message = "Case {case} has {count} active holds: {holds}."
+    remedy = "Say which is lifted: `hashmatch quarantine lift {case} --hold N`."
 
 
 def place(session: Session, case_id: str, *, reason: str, by: str, at: datetime) -> int:

@@ -43,49 +43,51 @@ _FROM: dict[Kind, tuple[State, ...]] = {
 
 
 class WrongState(CustodyError):
-    """Case {case} is {state}, so it cannot be {done}: only one that is {states} can.
-
-    `hashmatch quarantine show {case}` says how far it has come; one that is still being taken goes
-    on with `hashmatch quarantine resume`.
-    """
+    message = "Case {case} is {state}, so it cannot be {done}: only one that is {states} can."
+    remedy = (
+        "`hashmatch quarantine show {case}` says how far it has come; one that is still being "
+        "taken goes on with `hashmatch quarantine resume`."
+    )
 
 
 class CopyKept(CustodyError):
-    """Case {case} is {state}, and the vault still holds a sealed copy: it cannot be forgotten yet.
-
-    Nobody could end that copy afterwards. First `hashmatch quarantine destroy {case} --reason …`,
-    which leaves a released clip where it is; then forget the case.
-    """
+    message = (
+        "Case {case} is {state}, and the vault still holds a sealed copy: it cannot be forgotten "
+        "yet."
+    )
+    remedy = (
+        "Nobody could end that copy afterwards. First `hashmatch quarantine destroy {case} "
+        "--reason …`, which leaves a released clip where it is; then forget the case."
+    )
 
 
 class NothingSealedLeft(CustodyError):
-    """Case {case} is lost: the vault holds no sealed copy of it that could be destroyed.
-
-    `hashmatch quarantine forget {case} --reason …` ends it.
-    """
+    message = "Case {case} is lost: the vault holds no sealed copy of it that could be destroyed."
+    remedy = "`hashmatch quarantine forget {case} --reason …` ends it."
 
 
 class HoldForbids(CustodyError):
-    """Case {case} is under {holds}, and cannot be {done} whatever clock has ended.
-
-    `hashmatch quarantine show {case}` says why it is held, `hashmatch quarantine lift {case}` lifts
-    a hold.
-    """
+    message = "Case {case} is under {holds}, and cannot be {done} whatever clock has ended."
+    remedy = (
+        "`hashmatch quarantine show {case}` says why it is held, `hashmatch quarantine lift "
+        "{case}` lifts a hold."
+    )
 
 
 class NeverReported(CustodyError):
-    """Case {case} was never reported, and {rule} ({source}) keeps its {keeps} from the report on.
-
-    Report it and put that on record with `hashmatch quarantine report {case}`; or, if the match was
-    wrong, `hashmatch quarantine release {case}`.
-    """
+    message = (
+        "Case {case} was never reported, and {rule} ({source}) keeps its {keeps} from the report "
+        "on."
+    )
+    remedy = (
+        "Report it and put that on record with `hashmatch quarantine report {case}`; or, if the "
+        "match was wrong, `hashmatch quarantine release {case}`."
+    )
 
 
 class StillKept(CustodyError):
-    """Case {case}: {rule} ({source}) keeps its {keeps} for {length}, until {end}.
-
-    `hashmatch quarantine due` shows what has ended.
-    """
+    message = "Case {case}: {rule} ({source}) keeps its {keeps} for {length}, until {end}."
+    remedy = "`hashmatch quarantine due` shows what has ended."
 
 
 def refuse(

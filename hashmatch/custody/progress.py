@@ -25,18 +25,16 @@ class Progress(NamedTuple):
 
 
 class PlatformWaits(CustodyError):
-    """The platform has not said that the clip is down: {problem}
-
-    The original stays where it is until then, and the next run asks again. Check [withdraw] and what
-    answers there; docs/platform.md says which answers count.
-    """
+    message = "The platform has not said that the clip is down: {problem}"
+    remedy = (
+        "The original stays where it is until then, and the next run asks again. Check [withdraw] "
+        "and what answers there; docs/platform.md says which answers count."
+    )
 
 
 class SealedCopyLost(StorageError):
-    """The sealed copy is not what was sealed, and the original is gone from clip storage.
-
-    Restore the object from the vault's backup; the next run verifies it again.
-    """
+    message = "The sealed copy is not what was sealed, and the original is gone from clip storage."
+    remedy = "Restore the object from the vault's backup; the next run verifies it again."
 
 
 def in_words(error: HashmatchError) -> str:

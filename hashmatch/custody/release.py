@@ -38,17 +38,18 @@ if TYPE_CHECKING:
 
 
 class KeyTaken(CustodyError):
-    """Case {case}: under the clip's old key there is another object now. Nothing was written.
-
-    Have the platform move that object away, then confirm the release again.
-    """
+    message = (
+        "Case {case}: under the clip's old key there is another object now. Nothing was written."
+    )
+    remedy = "Have the platform move that object away, then confirm the release again."
 
 
 class NotPutBack(StorageError):
-    """Case {case}: clip storage took the clip and does not give back the same bytes.
-
-    Nothing is lost: the sealed copy stays. Check clip storage, then confirm the release again.
-    """
+    message = "Case {case}: clip storage took the clip and does not give back the same bytes."
+    remedy = (
+        "Nothing is lost: the sealed copy stays. Check clip storage, then confirm the release "
+        "again."
+    )
 
 
 def release(custody: Custody, case: Case, key: CaseKey, rules: Review, *, by: str) -> str | None:

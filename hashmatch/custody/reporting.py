@@ -28,17 +28,15 @@ _BETWEEN = "; "  # of several references
 
 
 class ReportTimeWrong(CustodyError):
-    """Case {case}: it cannot have been reported at {at}, {problem}.
-
-    Give the time at which the authority took the report, in UTC: --at 2026-11-22T03:10:00.
-    """
+    message = "Case {case}: it cannot have been reported at {at}, {problem}."
+    remedy = (
+        "Give the time at which the authority took the report, in UTC: --at 2026-11-22T03:10:00."
+    )
 
 
 class ReportOfReleased(CustodyError):
-    """Case {case} was released, as a match that was wrong, and cannot be reported.
-
-    If it was right after all, `hashmatch rescan --clip KEY` makes a case of it again.
-    """
+    message = "Case {case} was released, as a match that was wrong, and cannot be reported."
+    remedy = "If it was right after all, `hashmatch rescan --clip KEY` makes a case of it again."
 
 
 def report(

@@ -32,29 +32,27 @@ OPENABLE = (State.VERIFIED, State.WITHDRAWN, *KEPT, State.RELEASED)
 
 
 class ScanHost(CustodyError):
-    """This host scans clips: a custodian's private key must never come here.
-
-    Run this on a custodian's own machine, which reaches the database and the vault. Or give this
-    host the key of this one case only:
-    hashmatch quarantine key {case} | age -d -i custodian.key | ... --case-key -
-    with the `age -d` in the middle on the custodian's machine (see docs/custody.md).
-    """
+    message = "This host scans clips: a custodian's private key must never come here."
+    remedy = (
+        "Run this on a custodian's own machine, which reaches the database and the vault. Or give "
+        "this host the key of this one case only: hashmatch quarantine key {case} | age -d -i "
+        "custodian.key | ... --case-key - with the `age -d` in the middle on the custodian's "
+        "machine (see docs/custody.md)."
+    )
 
 
 class ClipMustNotStay(CustodyError):
-    """Case {case}: this host scans clips, and an opened clip must not be stored on it.
-
-    Give --to - and let it pass through, into a file on a custodian's machine:
-    ssh scan "hashmatch quarantine open {case} --case-key - --reason … --to -" > case.mp4
-    (see docs/custody.md).
-    """
+    message = "Case {case}: this host scans clips, and an opened clip must not be stored on it."
+    remedy = (
+        "Give --to - and let it pass through, into a file on a custodian's machine: ssh scan "
+        '"hashmatch quarantine open {case} --case-key - --reason … --to -" > case.mp4 (see '
+        "docs/custody.md)."
+    )
 
 
 class NotOpenable(CustodyError):
-    """Case {case} is {state}: there is nothing that can be opened.
-
-    `hashmatch quarantine show {case}` says how far it has come.
-    """
+    message = "Case {case} is {state}: there is nothing that can be opened."
+    remedy = "`hashmatch quarantine show {case}` says how far it has come."
 
 
 def scans_here(session: Session) -> bool:

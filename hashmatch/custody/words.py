@@ -14,10 +14,8 @@ from hashmatch.freetext import problem_with
 
 
 class WordsWrong(CustodyError):
-    """Case {case}: the {kind} cannot be recorded: {problem}.
-
-    It is kept with the case and shown to people. Say it in a few words, in one line.
-    """
+    message = "Case {case}: the {kind} cannot be recorded: {problem}."
+    remedy = "It is kept with the case and shown to people. Say it in a few words, in one line."
 
 
 def checked(kind: str, text: str, case_id: str) -> str:

@@ -42,11 +42,8 @@ _ALGORITHMS = {code: algorithm for algorithm, code in _CODES.items()}
 
 
 class FingerprintDamaged(HashmatchError):
-    """Packed frame hashes cannot be read: {problem}
-
-    The clip has to be fetched and decoded again.
-    """
-
+    message = "Packed frame hashes cannot be read: {problem}"
+    remedy = "The clip has to be fetched and decoded again."
     exit_code = 24
 
 

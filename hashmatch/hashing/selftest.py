@@ -18,12 +18,11 @@ from hashmatch.hashing.pdq import PdqHash, pdq, pdq_rgb
 
 
 class HashingBroken(HashmatchError):
-    """The self-test's picture of {size} does not hash to what the reference makes of it.
-
-    Nothing this machine calls clean can be trusted. Remove the folders named `__pycache__` of
-    hashmatch's installation, and install hashmatch and numba anew.
-    """
-
+    message = "The self-test's picture of {size} does not hash to what the reference makes of it."
+    remedy = (
+        "Nothing this machine calls clean can be trusted. Remove the folders named `__pycache__` "
+        "of hashmatch's installation, and install hashmatch and numba anew."
+    )
     exit_code = 11
 
 

@@ -38,14 +38,15 @@ class Trial(Protocol):
 
 
 class NotActive(ListError):
-    """{name}: no version of it is active."""
+    message = "{name}: no version of it is active."
 
 
 class NothingBefore(ListError):
-    """{name}: no other version was active before.
-
-    Choose one with `hashmatch lists show {name}`, then `hashmatch lists activate {name} VERSION`.
-    """
+    message = "{name}: no other version was active before."
+    remedy = (
+        "Choose one with `hashmatch lists show {name}`, then `hashmatch lists activate {name} "
+        "VERSION`."
+    )
 
 
 @dataclass(frozen=True)

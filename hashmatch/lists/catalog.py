@@ -24,32 +24,28 @@ _NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*", re.ASCII)
 
 
 class NameWrong(ListError):
-    """{name}: not a name for a list.
-
-    Names are of small letters, digits and single hyphens, at most 64, as in `c3p-images`; they are
-    shown everywhere, so they hold no hash.
-    """
+    message = "{name}: not a name for a list."
+    remedy = (
+        "Names are of small letters, digits and single hyphens, at most 64, as in `c3p-images`; "
+        "they are shown everywhere, so they hold no hash."
+    )
 
 
 class ListUnknown(ListError):
-    """{name}: there is no list of this name.
-
-    See which there are with `hashmatch lists list`.
-    """
+    message = "{name}: there is no list of this name."
+    remedy = "See which there are with `hashmatch lists list`."
 
 
 class VersionUnknown(ListError):
-    """{name}: there is no version {version}.
-
-    See which there are with `hashmatch lists show {name}`.
-    """
+    message = "{name}: there is no version {version}."
+    remedy = "See which there are with `hashmatch lists show {name}`."
 
 
 class VersionRemoved(VersionUnknown):
-    """{name}: version {version} was removed on {day}.
-
-    Import its file again for a new version, or choose another: `hashmatch lists show {name}`.
-    """
+    message = "{name}: version {version} was removed on {day}."
+    remedy = (
+        "Import its file again for a new version, or choose another: `hashmatch lists show {name}`."
+    )
 
 
 @dataclass(frozen=True)

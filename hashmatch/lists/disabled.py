@@ -28,24 +28,21 @@ from hashmatch.model import Json
 
 
 class EntryUnknown(ListError):
-    """{name}: no version has an entry {entry}.
-
-    Entries are called as matches show them.
-    """
+    message = "{name}: no version has an entry {entry}."
+    remedy = "Entries are called as matches show them."
 
 
 class NotDisabled(ListError):
-    """{name}: the entry {entry} is not disabled.
-
-    See which are with `hashmatch lists show {name}`.
-    """
+    message = "{name}: the entry {entry} is not disabled."
+    remedy = "See which are with `hashmatch lists show {name}`."
 
 
 class ReasonWrong(ListError):
-    """{name}: the reason cannot be recorded: {problem}.
-
-    It is shown to people and kept in the audit log. Say in a few words why the entry must not act.
-    """
+    message = "{name}: the reason cannot be recorded: {problem}."
+    remedy = (
+        "It is shown to people and kept in the audit log. Say in a few words why the entry must "
+        "not act."
+    )
 
 
 def disable(

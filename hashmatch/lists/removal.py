@@ -28,24 +28,18 @@ from hashmatch.model import Json
 
 
 class ReasonRefused(ListError):
-    """{name}: the reason cannot be recorded: {problem}.
-
-    It is shown to people and kept on record. Say in a few words why the list is removed.
-    """
+    message = "{name}: the reason cannot be recorded: {problem}."
+    remedy = "It is shown to people and kept on record. Say in a few words why the list is removed."
 
 
 class StillActs(ListError):
-    """{name}: version {version} {what}, so it was not removed. Nothing was.
-
-    {remedy} To remove it all the same, and with it that possibility: --accept-active.
-    """
+    message = "{name}: version {version} {what}, so it was not removed. Nothing was."
+    remedy = "{remedy} To remove it all the same, and with it that possibility: --accept-active."
 
 
 class NothingToRemove(ListError):
-    """{name}: all of its versions were removed before.
-
-    `hashmatch lists show {name}` says when.
-    """
+    message = "{name}: all of its versions were removed before."
+    remedy = "`hashmatch lists show {name}` says when."
 
 
 @dataclass(frozen=True)

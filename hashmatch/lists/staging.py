@@ -45,10 +45,10 @@ _HASH = cast(Table, EntryHashRow.__table__)
 
 
 class StagingFailed(ListError):
-    """{name}: its rows cannot be kept in {folder} until they are written: {problem}
-
-    It takes as much room as the partner's file. Make some, or set TMPDIR to another folder.
-    """
+    message = "{name}: its rows cannot be kept in {folder} until they are written: {problem}"
+    remedy = (
+        "It takes as much room as the partner's file. Make some, or set TMPDIR to another folder."
+    )
 
 
 class Staging:

@@ -27,63 +27,57 @@ TRIAL_SAMPLE = 20
 
 
 class ListRejected(ListError):
-    """{name}: {rejected} of {rows} rows cannot be used, more than {limit:.2%} of them.
-
-    {reasons}
-
-    Nothing was imported. Ask the partner about these rows, or raise lists.max_rejected
-    (--max-rejected) if they can do without them.
-    """
-
+    message = "{name}: {rejected} of {rows} rows cannot be used, more than {limit:.2%} of them."
+    remedy = (
+        "{reasons}\n"
+        "Nothing was imported. Ask the partner about these rows, or raise lists.max_rejected "
+        "(--max-rejected) if they can do without them."
+    )
     exit_code = 31
 
 
 class ListWithoutEntries(ListError):
-    """{name}: there is no entry that could be used{left_out}.
-
-    A list without entries is taken for a mistake. `hashmatch lists deactivate {name}` stops a list.
-    """
-
+    message = "{name}: there is no entry that could be used{left_out}."
+    remedy = (
+        "A list without entries is taken for a mistake. `hashmatch lists deactivate {name}` stops "
+        "a list."
+    )
     exit_code = 31
 
 
 class DigestDiffers(ListError):
-    """{name}: the SHA-256 of the file is not the one that was expected.
-
-    It was {found}, expected was {expected}. Fetch the file again over a channel you trust.
-    """
-
+    message = "{name}: the SHA-256 of the file is not the one that was expected."
+    remedy = (
+        "It was {found}, expected was {expected}. Fetch the file again over a channel you trust."
+    )
     exit_code = 32
 
 
 class NotPdq(ListError):
-    """{name}: the {hashes} hashes of 64 digits without an algorithm do not look like PDQ.
-
-    Half of a PDQ hash's bits are set; only {split} of these have that. They may be SHA-256 digests:
-    say which they are with --algorithm sha256 or --algorithm pdq.
-    """
-
+    message = "{name}: the {hashes} hashes of 64 digits without an algorithm do not look like PDQ."
+    remedy = (
+        "Half of a PDQ hash's bits are set; only {split} of these have that. They may be SHA-256 "
+        "digests: say which they are with --algorithm sha256 or --algorithm pdq."
+    )
     exit_code = 32
 
 
 class ListShrank(ListError):
-    """{name}: the new version has {new} entries, the active one {old}.
-
-    A partner's list rarely loses this much. Compare the two with `hashmatch lists diff {name}`,
-    then activate with --accept-shrink.
-    """
-
+    message = "{name}: the new version has {new} entries, the active one {old}."
+    remedy = (
+        "A partner's list rarely loses this much. Compare the two with `hashmatch lists diff "
+        "{name}`, then activate with --accept-shrink."
+    )
     exit_code = 33
 
 
 class TrialTooWide(ListError):
-    """{name}: version {version} would match {matched} of {clips} stored clips.
-
-    That is more than match.breaker_share allows one entry, and nothing was changed. Compare it with
-    the version before (`hashmatch lists diff {name}`) and ask the partner; to have it act like this
-    nevertheless, use --accept-trial.
-    """
-
+    message = "{name}: version {version} would match {matched} of {clips} stored clips."
+    remedy = (
+        "That is more than match.breaker_share allows one entry, and nothing was changed. Compare "
+        "it with the version before (`hashmatch lists diff {name}`) and ask the partner; to have "
+        "it act like this nevertheless, use --accept-trial."
+    )
     exit_code = 34
 
 

@@ -35,11 +35,8 @@ _PIECE = 1 << 24
 
 
 class ListSetDamaged(ListError):
-    """The compiled lists in {file} cannot be used: {problem}.
-
-    Delete the file. It is compiled again from the database by the next run.
-    """
-
+    message = "The compiled lists in {file} cannot be used: {problem}."
+    remedy = "Delete the file. It is compiled again from the database by the next run."
     exit_code = 36
 
 

@@ -39,8 +39,7 @@ Supply = Callable[[int, int], None]
 
 
 class ChildDied(HashmatchError):
-    """The decoder ended before its clip did: {reason.text} ({detail})."""
-
+    message = "The decoder ended before its clip did: {reason.text} ({detail})."
     exit_code = MediaError.exit_code
 
     def __init__(self, reason: Reason, detail: str) -> None:

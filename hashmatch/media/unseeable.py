@@ -9,11 +9,8 @@ from hashmatch.model import Reason
 
 
 class Unseeable(HashmatchError):
-    """No frame can be read: {reason.text} ({detail}).
-
-    The clip's outcome is `unscannable`. Nothing is known of what it shows.
-    """
-
+    message = "No frame can be read: {reason.text} ({detail})."
+    remedy = "The clip's outcome is `unscannable`. Nothing is known of what it shows."
     exit_code: ClassVar[int] = 23
 
     def __init__(self, reason: Reason, detail: str) -> None:

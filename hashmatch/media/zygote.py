@@ -48,11 +48,8 @@ _FIXED_ENVIRONMENT = {
 
 
 class SandboxBroken(HashmatchError):
-    """The decoder process cannot start: {problem}
-
-    No clip can be looked at until it does. Run `hashmatch doctor`.
-    """
-
+    message = "The decoder process cannot start: {problem}"
+    remedy = "No clip can be looked at until it does. Run `hashmatch doctor`."
     exit_code = MediaError.exit_code
 
 

@@ -21,10 +21,11 @@ Body = Mapping[str, Any]
 
 
 class DatabaseDiffers(AuditBroken):
-    """The database is not what its audit log says: {problem} (leaf {leaf}).
-
-    Keep the database as it is, stop the timer, and compare it with its backups: the log is signed.
-    """
+    message = "The database is not what its audit log says: {problem} (leaf {leaf})."
+    remedy = (
+        "Keep the database as it is, stop the timer, and compare it with its backups: the log is "
+        "signed."
+    )
 
 
 class Book:

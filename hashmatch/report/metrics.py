@@ -102,10 +102,10 @@ def write(
 
 
 class MetricsUnwritable(StorageError):
-    """report.metrics: {path} cannot be written: {problem}
-
-    Give the account that scans the right to write in that folder, or correct report.metrics.
-    """
+    message = "report.metrics: {path} cannot be written: {problem}"
+    remedy = (
+        "Give the account that scans the right to write in that folder, or correct report.metrics."
+    )
 
 
 def check(path: Path) -> None:

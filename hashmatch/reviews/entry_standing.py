@@ -40,11 +40,8 @@ class Level(StrEnum):
 
 
 class NothingToLift(HashmatchError):
-    """{name}: {entry} is neither flagged nor demoted.
-
-    `hashmatch review entries` shows which entries are.
-    """
-
+    message = "{name}: {entry} is neither flagged nor demoted."
+    remedy = "`hashmatch review entries` shows which entries are."
     exit_code = 26
 
 

@@ -39,37 +39,28 @@ class State(StrEnum):
 
 
 class ReviewError(HashmatchError):
-    """{review}: {problem}"""
-
+    message = "{review}: {problem}"
     exit_code = 26
 
 
 class NoSuchReview(ReviewError):
-    """There is no review {review}.
-
-    `hashmatch review list` shows those that wait.
-    """
+    message = "There is no review {review}."
+    remedy = "`hashmatch review list` shows those that wait."
 
 
 class NotOpen(ReviewError):
-    """{review} is {state}: there is nothing to decide any more.
-
-    `hashmatch review list` shows those that wait.
-    """
+    message = "{review} is {state}: there is nothing to decide any more."
+    remedy = "`hashmatch review list` shows those that wait."
 
 
 class NoneOpen(ReviewError):
-    """No open review has a match on {entries}, so nothing was decided.
-
-    `hashmatch review show REVIEW` names those of a review as --entry takes them.
-    """
+    message = "No open review has a match on {entries}, so nothing was decided."
+    remedy = "`hashmatch review show REVIEW` names those of a review as --entry takes them."
 
 
 class NotAllDecided(ReviewError):
-    """{refused} of {count} could not be decided; above is why. The others are decided.
-
-    `hashmatch review list` shows those that wait.
-    """
+    message = "{refused} of {count} could not be decided; above is why. The others are decided."
+    remedy = "`hashmatch review list` shows those that wait."
 
 
 def load(session: Session, review: str) -> ReviewRow:

@@ -15,12 +15,13 @@ from hashmatch.errors import StorageError
 
 
 class ListingCollapsed(StorageError):
-    """{url} lists {listed} clips, and {expected} are expected by the scans before.
-
-    See that the storage is mounted and whole, and that clips.url, clips.include, clips.exclude and
-    the feed are right. If the platform did remove that many, accept it once, with
-    `HASHMATCH_CLIPS__LEAST_SHARE=0 hashmatch scan`; later scans are held to what that one lists.
-    """
+    message = "{url} lists {listed} clips, and {expected} are expected by the scans before."
+    remedy = (
+        "See that the storage is mounted and whole, and that clips.url, clips.include, "
+        "clips.exclude and the feed are right. If the platform did remove that many, accept it "
+        "once, with `HASHMATCH_CLIPS__LEAST_SHARE=0 hashmatch scan`; later scans are held to what "
+        "that one lists."
+    )
 
 
 def least(expected: int, clips: Clips) -> int:

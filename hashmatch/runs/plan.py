@@ -22,12 +22,13 @@ PAGE = 500
 
 
 class NothingFits(HashmatchError):
-    """Clip storage lists no clip {prefix!r}, or that begins like it, that the settings include.
-
-    Keys start from clips.url and have no slash in front; clips.include and clips.exclude may leave
-    them out.
-    """
-
+    message = (
+        "Clip storage lists no clip {prefix!r}, or that begins like it, that the settings include."
+    )
+    remedy = (
+        "Keys start from clips.url and have no slash in front; clips.include and clips.exclude may "
+        "leave them out."
+    )
     exit_code = 2
 
 

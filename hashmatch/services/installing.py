@@ -21,18 +21,21 @@ from hashmatch.runs.job import now
 
 
 class AlreadySetUp(ConfigError):
-    """{file} is there already, and init changes no settings: it has another {what} than was given.
-
-    Change it in that file by hand, or leave the options away to make only what is missing.
-    """
+    message = (
+        "{file} is there already, and init changes no settings: it has another {what} than was "
+        "given."
+    )
+    remedy = (
+        "Change it in that file by hand, or leave the options away to make only what is missing."
+    )
 
 
 class NoSuchFolder(ConfigError):
-    """--clips {folder}: there is no such folder.
-
-    Mount or make it first, or correct its name. Nothing was made: an empty folder in its place would
-    be an empty clip storage.
-    """
+    message = "--clips {folder}: there is no such folder."
+    remedy = (
+        "Mount or make it first, or correct its name. Nothing was made: an empty folder in its "
+        "place would be an empty clip storage."
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,24 +42,18 @@ from hashmatch.scanning.decision import verdict_of
 
 
 class ReasonRefused(ReviewError):
-    """{review}: the reason cannot be recorded: {problem}.
-
-    It is shown to people and kept on record. Say in a few words why the match is wrong.
-    """
+    message = "{review}: the reason cannot be recorded: {problem}."
+    remedy = "It is shown to people and kept on record. Say in a few words why the match is wrong."
 
 
 class NotInReview(ReviewError):
-    """{review}: it has no match on {entry} that is to be decided.
-
-    `hashmatch review show {review}` shows what there is.
-    """
+    message = "{review}: it has no match on {entry} that is to be decided."
+    remedy = "`hashmatch review show {review}` shows what there is."
 
 
 class ClipGone(ReviewError):
-    """{review}: the clip {what} since it was looked at, so nothing was decided.
-
-    The review is closed. What is there now is looked at by the next scan.
-    """
+    message = "{review}: the clip {what} since it was looked at, so nothing was decided."
+    remedy = "The review is closed. What is there now is looked at by the next scan."
 
 
 class Rejected(NamedTuple):

@@ -447,3 +447,17 @@ def test_another_settings_file_is_taken_with_config(hashmatch, tmp_path):
         check=True,
     )
     assert [one["name"] for one in json.loads(done.stdout)] == ["partner"]
+
+
+def test_without_docstrings_runs_work_and_errors_say_the_same(hashmatch, scanned, monkeypatch):
+    wrong = [("lists", "show", "none"), ("quarantine", "show", "case-none")]
+    said = [hashmatch.run(*command, code=range(10, 40)).stderr for command in wrong]
+    monkeypatch.setitem(hashmatch.environment, "PYTHONOPTIMIZE", "2")
+    assert [hashmatch.apart(*command, code=range(10, 40)).stderr for command in wrong] == said
+    again = json.loads(hashmatch.apart("rescan", "--prefix", "", "--json", code=10).stdout)
+    assert (again["outcomes"]["clean"], again["outcomes"]["unscannable"]) == (1, 1)
+    assert again["canary"] == "seen"
+    monkeypatch.setitem(hashmatch.environment, "HASHMATCH_CLIPS__URL", "away")
+    away = json.loads(hashmatch.apart("scan", code=15).stderr.splitlines()[-1])
+    assert "away cannot be used now" in away["event"]
+    assert away["remedy"]

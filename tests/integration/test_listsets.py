@@ -23,6 +23,7 @@ from hashmatch.lists.compiled import building, changes
 from hashmatch.lists.compiled.building import Compiled, StateUnusable, compile_lists
 from hashmatch.lists.disabled import disable, enable
 from hashmatch.lists.imports import Delivery, import_list
+from hashmatch.matching import compiled_file
 from hashmatch.matching.array_file import ListSetDamaged
 from hashmatch.matching.compiled_file import open_lists
 from hashmatch.matching.listset import ListSet
@@ -287,7 +288,7 @@ def test_a_damaged_file_is_refused_by_name_and_compiled_again(
     file = small.file if which == "small" else whole.file
     damaged(file.path, how)
     with pytest.raises(ListSetDamaged, match=file.path.name):
-        building._open(building._map(file.path), file.path, file.checksum, trusted=False)
+        compiled_file.open_unnamed(file.path, file.path, file.checksum)
     with caplog.at_level(logging.WARNING):
         after = host.compiles()
     assert file.path.name in caplog.text
@@ -300,7 +301,7 @@ def test_lists_for_clips_hashed_otherwise_are_refused_by_name_and_compiled_again
 ) -> None:
     host.sends(images(10))
     first = host.compiles()
-    monkeypatch.setattr(building, "recipe", lambda algorithm: f"{algorithm}/99")
+    monkeypatch.setattr(compiled_file, "recipe", lambda algorithm: f"{algorithm}/99")
     with pytest.raises(ListSetDamaged, match=rf"{first.file.path.name}.*recipes"):
         open_lists(first.file)
     after = host.compiles()

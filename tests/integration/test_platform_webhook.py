@@ -493,7 +493,7 @@ DIES = """
 import os, signal, sys
 from pathlib import Path
 from hashmatch.config import Withdraw
-from hashmatch.custody import outbox
+from hashmatch.custody.notify import outbox
 from hashmatch.custody.notify.platform import Platform
 from hashmatch.custody.notify.webhook import open_webhook
 from hashmatch.db.session import Database

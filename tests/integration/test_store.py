@@ -222,7 +222,7 @@ def test_only_the_named_version_is_deleted(store: Store) -> None:
 
 
 class SourceBroke(HashmatchError):
-    """The source broke."""
+    message = "The source broke."
 
 
 @pytest.mark.parametrize(

@@ -39,9 +39,9 @@ every = pytest.mark.parametrize("kind", ERRORS, ids=lambda kind: kind.__qualname
 
 
 def details(kind: type[HashmatchError]) -> dict[str, Any]:
-    """A value for all that the docstring names: text, a number where it formats one, a reason."""
+    """A value for all that its texts name: text, a number where it formats one, a reason."""
     found: dict[str, Any] = {}
-    for _, name, form, _ in string.Formatter().parse(kind.__doc__ or ""):
+    for _, name, form, _ in string.Formatter().parse(f"{kind.message}{kind.remedy}"):
         if name == "reason.text":
             found["reason"] = Reason.DAMAGED
         elif name:
@@ -66,7 +66,7 @@ def test_there_are_errors_of_every_part():
 
 @every
 def test_an_error_has_a_message_that_is_its_own(kind):
-    assert "__doc__" in vars(kind)
+    assert "message" in vars(kind)
     error = kind(**details(kind))
     assert error.message
     assert "{" not in f"{error.message}{error.remedy}"

@@ -55,11 +55,11 @@ class Reply:
 
 
 class PlatformUnreachable(CustodyError):
-    """The platform cannot be told: {problem}
-
-    Until it can, originals stay where they are, and runs end with exit code 10. Check [withdraw].
-    """
-
+    message = "The platform cannot be told: {problem}"
+    remedy = (
+        "Until it can, originals stay where they are, and runs end with exit code 10. Check "
+        "[withdraw]."
+    )
     exit_code = 10
 
 

@@ -143,10 +143,11 @@ class Platform:
 
 
 class NobodyTold(ConfigError):
-    """{source} is given, but withdraw.how is "nothing": originals go, and the platform is not told.
-
-    Set withdraw.how = "{how}", or remove {source}.
-    """
+    message = (
+        '{source} is given, but withdraw.how is "nothing": originals go, and the platform is not '
+        "told."
+    )
+    remedy = 'Set withdraw.how = "{how}", or remove {source}.'
 
 
 def nobody_told(withdraw: Withdraw) -> NobodyTold | None:

@@ -38,19 +38,19 @@ _LONGEST_TEXT = 200
 
 
 class RetentionWrong(ConfigError):
-    """Retention rules {source}, {rule}: {problem}
-
-    No run starts and nothing is destroyed until that is right. Write it as the rules that come
-    with hashmatch are written, in hashmatch/custody/retention/retention.toml.
-    """
+    message = "Retention rules {source}, {rule}: {problem}"
+    remedy = (
+        "No run starts and nothing is destroyed until that is right. Write it as the rules that "
+        "come with hashmatch are written, in hashmatch/custody/retention/retention.toml."
+    )
 
 
 class NoJurisdiction(ConfigError):
-    """[custody] jurisdictions is empty, so nothing says how long a case must be kept.
-
-    Nothing may be destroyed or forgotten until it names yours: US, UK, CA, or what your own
-    [custody] retention names. Ask your counsel.
-    """
+    message = "[custody] jurisdictions is empty, so nothing says how long a case must be kept."
+    remedy = (
+        "Nothing may be destroyed or forgotten until it names yours: US, UK, CA, or what your own "
+        "[custody] retention names. Ask your counsel."
+    )
 
 
 class Keeps(StrEnum):

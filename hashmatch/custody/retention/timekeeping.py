@@ -31,20 +31,20 @@ SILENCE = timedelta(days=10)
 
 
 class ClockWrong(CustodyError):
-    """This host's clock says {now}, but {witness} {then}: it cannot be believed.
-
-    Put the clock right (`timedatectl` shows it). If it is right now and was ahead before, run
-    `hashmatch scan`, which puts the right time on record. Then do this again.
-    """
+    message = "This host's clock says {now}, but {witness} {then}: it cannot be believed."
+    remedy = (
+        "Put the clock right (`timedatectl` shows it). If it is right now and was ahead before, "
+        "run `hashmatch scan`, which puts the right time on record. Then do this again."
+    )
 
 
 class ClockJumped(ClockWrong):
-    """Nothing in the audit log shows that the time from {then} to {now} has passed.
-
-    If this host's clock has jumped ahead, put it right, run `hashmatch scan` and do this again. If
-    it is right and nothing ran meanwhile, let `hashmatch scan` run every night: from {again} on,
-    cases can be destroyed and forgotten again.
-    """
+    message = "Nothing in the audit log shows that the time from {then} to {now} has passed."
+    remedy = (
+        "If this host's clock has jumped ahead, put it right, run `hashmatch scan` and do this "
+        "again. If it is right and nothing ran meanwhile, let `hashmatch scan` run every night: "
+        "from {again} on, cases can be destroyed and forgotten again."
+    )
 
 
 def believe(session: Session, now: datetime, *, for_good: bool = False) -> None:

@@ -34,10 +34,8 @@ from hashmatch.model import Json
 
 
 class NothingSealed(CustodyError):
-    """Case {case} is {state}: nothing of it is in the vault.
-
-    `hashmatch quarantine show {case}` says why.
-    """
+    message = "Case {case} is {state}: nothing of it is in the vault."
+    remedy = "`hashmatch quarantine show {case}` says why."
 
 
 class Condition(StrEnum):

@@ -41,12 +41,13 @@ _MOST_BYTES = 4096
 
 
 class VaultAway(VaultFailed):
-    """The vault {url} is not the one that was used before: {problem}. Is it mounted?
-
-    Nothing is sealed, removed or destroyed until it is there. Mount it, or correct vault.url. If it
-    was moved or restored on purpose, copy all of the former vault into it and run `hashmatch init`.
-    If what is missing is lost for good, `hashmatch init --accept-lost-vault` goes on without it.
-    """
+    message = "The vault {url} is not the one that was used before: {problem}. Is it mounted?"
+    remedy = (
+        "Nothing is sealed, removed or destroyed until it is there. Mount it, or correct "
+        "vault.url. If it was moved or restored on purpose, copy all of the former vault into it "
+        "and run `hashmatch init`. If what is missing is lost for good, `hashmatch init "
+        "--accept-lost-vault` goes on without it."
+    )
 
 
 class _Known(NamedTuple):

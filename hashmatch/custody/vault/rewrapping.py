@@ -26,10 +26,8 @@ from hashmatch.errors import CustodyError
 
 
 class NoKey(CustodyError):
-    """Case {case} is {state}: the vault holds no key of it.
-
-    `hashmatch quarantine show {case}` says how far it has come.
-    """
+    message = "Case {case} is {state}: the vault holds no key of it."
+    remedy = "`hashmatch quarantine show {case}` says how far it has come."
 
 
 _WITH_KEY = (*UNFINISHED, *KEPT, State.RELEASED)

@@ -39,36 +39,38 @@ _TAG = 16
 
 
 class NoRecipients(ConfigError):
-    """{source}: {given} distinct age public keys are given, sealing needs at least two.
-
-    One is the custodian's, one the break-glass key, so that a lost key does not lose what was
-    sealed. Make each with `age-keygen` on a machine that is not a scan host, and put its public
-    key (age1…) here.
-    """
+    message = "{source}: {given} distinct age public keys are given, sealing needs at least two."
+    remedy = (
+        "One is the custodian's, one the break-glass key, so that a lost key does not lose what "
+        "was sealed. Make each with `age-keygen` on a machine that is not a scan host, and put its "
+        "public key (age1…) here."
+    )
 
 
 class BadRecipient(ConfigError):
-    """{source}: number {number} is not an age public key.
-
-    A public key starts with age1 and is printed by `age-keygen -y KEYFILE`. SSH keys, plugins and
-    passphrases cannot be used.
-    """
+    message = "{source}: number {number} is not an age public key."
+    remedy = (
+        "A public key starts with age1 and is printed by `age-keygen -y KEYFILE`. SSH keys, "
+        "plugins and passphrases cannot be used."
+    )
 
 
 class PrivateKeyGiven(ConfigError):
-    """{source}: number {number} is a PRIVATE key. A scan host must never hold one.
-
-    Whoever could read this setting could open the vault: replace that key, take it out of every
-    file and shell history it was in, and put the new one's public key (age1…) here.
-    """
+    message = "{source}: number {number} is a PRIVATE key. A scan host must never hold one."
+    remedy = (
+        "Whoever could read this setting could open the vault: replace that key, take it out of "
+        "every file and shell history it was in, and put the new one's public key (age1…) here."
+    )
 
 
 class SealingFailed(CustodyError):
-    """A clip could not be sealed: {problem}"""
+    message = "A clip could not be sealed: {problem}"
 
 
 class ContentDiffers(CustodyError):
-    """The clip that was read is not the clip that was scanned, though storage calls it the same."""
+    message = (
+        "The clip that was read is not the clip that was scanned, though storage calls it the same."
+    )
 
 
 class Recipients(NamedTuple):

@@ -39,15 +39,15 @@ _HEAD = 64 * 1024
 
 
 class VaultOverlapsClips(ConfigError):
-    """vault.url: the vault ({vault}) and clip storage ({clips}) lie inside one another.
-
-    Sealed copies must not be scanned as clips, and whoever may delete clips must not reach them.
-    Give the vault a folder or a bucket of its own, best with other credentials.
-    """
+    message = "vault.url: the vault ({vault}) and clip storage ({clips}) lie inside one another."
+    remedy = (
+        "Sealed copies must not be scanned as clips, and whoever may delete clips must not reach "
+        "them. Give the vault a folder or a bucket of its own, best with other credentials."
+    )
 
 
 class VaultFailed(StorageError):
-    """The vault: {problem}"""
+    message = "The vault: {problem}"
 
 
 class Receipt(NamedTuple):

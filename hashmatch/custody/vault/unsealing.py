@@ -29,36 +29,31 @@ _SECRET = "AGE-SECRET-KEY-1"  # noqa: S105 - how such a key begins, not one
 
 
 class IdentityMissing(ConfigError):
-    """{source}: there is no such private key file.
-
-    Name the file that `age-keygen -o FILE` made, on the machine where it is kept.
-    """
+    message = "{source}: there is no such private key file."
+    remedy = "Name the file that `age-keygen -o FILE` made, on the machine where it is kept."
 
 
 class IdentityMalformed(ConfigError):
-    """{source}: {problem}.
-
-    An identity file of `age-keygen` is wanted, with a line that starts with AGE-SECRET-KEY-1. One
-    that is locked with a passphrase is unlocked by `age -d FILE`; SSH keys cannot be used.
-    """
+    message = "{source}: {problem}."
+    remedy = (
+        "An identity file of `age-keygen` is wanted, with a line that starts with "
+        "AGE-SECRET-KEY-1. One that is locked with a passphrase is unlocked by `age -d FILE`; SSH "
+        "keys cannot be used."
+    )
 
 
 class WrongIdentity(HashmatchError):
-    """Case {case} is not sealed for this private key.
-
-    Use the key of a custodian who was one when the case was sealed, or the break-glass key. A new
-    custodian's key works after `hashmatch quarantine rewrap`.
-    """
-
+    message = "Case {case} is not sealed for this private key."
+    remedy = (
+        "Use the key of a custodian who was one when the case was sealed, or the break-glass key. "
+        "A new custodian's key works after `hashmatch quarantine rewrap`."
+    )
     exit_code = 22
 
 
 class Unopenable(HashmatchError):
-    """Case {case}: the sealed {what} cannot be opened, though the key is right: {problem}.
-
-    Run `hashmatch quarantine verify {case}`; restore the object from the vault's backup.
-    """
-
+    message = "Case {case}: the sealed {what} cannot be opened, though the key is right: {problem}."
+    remedy = "Run `hashmatch quarantine verify {case}`; restore the object from the vault's backup."
     exit_code = 21
 
 

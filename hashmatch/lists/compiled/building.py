@@ -65,11 +65,11 @@ logger = logging.getLogger(__name__)
 
 
 class StateUnusable(StorageError):
-    """run.state: {folder} cannot be used: {problem}.
-
-    The compiled lists are kept there. Free some space, or let run.state name a folder in which the account
-    that scans may write.
-    """
+    message = "run.state: {folder} cannot be used: {problem}."
+    remedy = (
+        "The compiled lists are kept there. Free some space, or let run.state name a folder in "
+        "which the account that scans may write."
+    )
 
 
 @dataclass(frozen=True, slots=True)

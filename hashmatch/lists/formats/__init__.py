@@ -49,37 +49,34 @@ class Format(StrEnum):
 
 
 class FormatUnknown(ListError):
-    """{name}: the format cannot be told from the first lines.
-
-    Known are csv (with a header that names a hash column; --map THEIRS=hash if it is called
-    otherwise), lines (`[type ]hash`), jsonl (one object a line) and vpdq. Say which with --format.
-    """
+    message = "{name}: the format cannot be told from the first lines."
+    remedy = (
+        "Known are csv (with a header that names a hash column; --map THEIRS=hash if it is called "
+        "otherwise), lines (`[type ]hash`), jsonl (one object a line) and vpdq. Say which with "
+        "--format."
+    )
 
 
 class FileEmpty(ListError):
-    """{name}: there is no row in it.
-
-    An empty list is taken for a failed download, not for a list that was withdrawn. Ask the partner
-    for it again; to stop a list from acting, use `hashmatch lists deactivate`.
-    """
-
+    message = "{name}: there is no row in it."
+    remedy = (
+        "An empty list is taken for a failed download, not for a list that was withdrawn. Ask the "
+        "partner for it again; to stop a list from acting, use `hashmatch lists deactivate`."
+    )
     exit_code = 31
 
 
 class FileTruncated(ListError):
-    """{name}: the file was cut short: line {line}, its last, breaks off.
-
-    Fetch it again, and compare its SHA-256 with the one that the partner published.
-    """
-
+    message = "{name}: the file was cut short: line {line}, its last, breaks off."
+    remedy = "Fetch it again, and compare its SHA-256 with the one that the partner published."
     exit_code = 31
 
 
 class SameName(ListError):
-    """{name}: two of the files have this name, so their videos would have the same entry id.
-
-    Rename one of them.
-    """
+    message = (
+        "{name}: two of the files have this name, so their videos would have the same entry id."
+    )
+    remedy = "Rename one of them."
 
 
 @dataclass(frozen=True)

@@ -35,11 +35,12 @@ COLUMNS = (
 
 
 class HeaderWrong(ListError):
-    """{name}: {problem}
-
-    The first line names the columns: entry_id, algorithm, hash, media, group, timestamp, quality,
-    classification, of which only hash is needed. Others are given with --map THEIRS=OURS.
-    """
+    message = "{name}: {problem}"
+    remedy = (
+        "The first line names the columns: entry_id, algorithm, hash, media, group, timestamp, "
+        "quality, classification, of which only hash is needed. Others are given with --map "
+        "THEIRS=OURS."
+    )
 
 
 def canonical(header: str) -> str:

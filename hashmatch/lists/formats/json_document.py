@@ -22,19 +22,22 @@ _VICS = re.compile(r'"@?odata\.(context|metadata)"|"(Media|MediaID|VictimIdentif
 
 
 class VicsDocument(ListError):
-    """{name}: this is a VICS document (Project VIC, CAID){cut}, which hashmatch does not read as it is.
-
-    What its categories mean depends on the country and the year, and one of them stands for harmless
-    files: choose those that may act. docs/lists.md shows how to make a CSV of them.
-    """
+    message = (
+        "{name}: this is a VICS document (Project VIC, CAID){cut}, which hashmatch does not read "
+        "as it is."
+    )
+    remedy = (
+        "What its categories mean depends on the country and the year, and one of them stands for "
+        "harmless files: choose those that may act. docs/lists.md shows how to make a CSV of them."
+    )
 
 
 class JsonDocument(ListError):
-    """{name}: this is one JSON document{cut}, where JSON lines have one object a line.
-
-    Turn it into lines (`jq -c '.[]' FILE`, for an array of objects), with the names of the columns
-    that docs/lists.md tells, or into CSV.
-    """
+    message = "{name}: this is one JSON document{cut}, where JSON lines have one object a line."
+    remedy = (
+        "Turn it into lines (`jq -c '.[]' FILE`, for an array of objects), with the names of the "
+        "columns that docs/lists.md tells, or into CSV."
+    )
 
 
 def refuse(path: Path, name: str) -> None:

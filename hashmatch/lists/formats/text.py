@@ -24,11 +24,11 @@ MAX_LINE = 1 << 20
 
 
 class ListUnreadable(ListError):
-    """{name}: {problem}
-
-    Lists are text in UTF-8, one row a line. Convert the file (`iconv -f LATIN1 -t UTF-8`, for
-    one), or ask the partner for it again.
-    """
+    message = "{name}: {problem}"
+    remedy = (
+        "Lists are text in UTF-8, one row a line. Convert the file (`iconv -f LATIN1 -t UTF-8`, "
+        "for one), or ask the partner for it again."
+    )
 
 
 def label(path: Path, number: int = 1) -> str:
