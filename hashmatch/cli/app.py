@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from hashmatch.audit.names import KeyedNames
     from hashmatch.config import Settings
     from hashmatch.db.session import Database
+    from hashmatch.services.context import Context
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -62,34 +63,32 @@ class App:
         return settings
 
     @cached_property
+    def ctx(self) -> Context:
+        """What services work with, for the account of this process."""
+        from hashmatch.access import account
+        from hashmatch.services.context import Context
+
+        return Context(self.settings, account())
+
+    @property
     def db(self) -> Database:
-        """The database, reached and of this code's revision."""
-        from hashmatch.db.session import Database
+        return self.ctx.db
 
-        db = Database.connect(self.settings.database.url, self.settings.home)
-        db.check_revision()
-        return db
-
-    def close(self) -> None:
-        """Let go of the database, if it was reached."""
-        if "db" in vars(self):
-            self.db.close()
-
-    @cached_property
+    @property
     def names(self) -> KeyedNames:
-        from hashmatch.audit.keys import load_id_key
-        from hashmatch.audit.names import KeyedNames
-
-        return KeyedNames(load_id_key(self.settings.path(self.settings.audit.id_key)))
+        return self.ctx.names
 
     def person(self, *roles: Role, named: bool = False) -> str:
         """Who runs this command, if they have one of these roles. Raises RoleMissing, NobodyNamed.
 
         named: [people] must name somebody for it.
         """
-        from hashmatch import access
+        return self.ctx.permitted(*roles, named=named)
 
-        return access.permitted(self.settings.people, access.account(), *roles, named=named)
+    def close(self) -> None:
+        """Let go of the database, if it was reached."""
+        if "ctx" in vars(self):
+            self.ctx.close()
 
     def case(self, given: str) -> str:
         """The id of the case that is meant: the only one that begins so, or what was given."""
@@ -160,6 +159,13 @@ def emit_json(value: Any) -> None:
 
     ascii_only = (sys.stdout.encoding or "utf-8").lower().replace("_", "-") != "utf-8"
     _write(json_text(value, indent=2, ascii_only=ascii_only) + "\n")
+
+
+def emit_result(result: Any) -> None:
+    """What a service returned, as `emit_json` writes it."""
+    from hashmatch.services.documents import document as as_document
+
+    emit_json(as_document(result))
 
 
 def document(text: str) -> None:

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import Any
 
 import click
 
-from hashmatch.cli.app import App, emit_json, json_option, pass_app, say, table, tell
+from hashmatch.cli.app import App, emit_result, json_option, pass_app, say, table, tell
 from hashmatch.counting import counted
-
-if TYPE_CHECKING:
-    from hashmatch.db.schema import ListVersionRow
-    from hashmatch.lists.catalog import Summary
 
 
 @click.command("list")
@@ -25,20 +21,18 @@ def list_command(app: App, as_json: bool) -> None:
     Example:
       hashmatch lists list
     """
-    from hashmatch.lists.catalog import list_names, summary
+    from hashmatch.services import lists
 
-    with app.db.read() as session:
-        found = [summary(session, name) for name in list_names(session)]
-    rows = [_about(one, app.settings.match.distance) for one in found]
+    found = lists.overviews(app.ctx)
     if as_json:
-        emit_json(rows)
+        emit_result(found)
         return
-    if not rows:
+    if not found:
         tell("There is no list yet: hashmatch lists import NAME FILE")
         return
     columns = ["name", "active", "newest", "entries", "imported", "action", "distance"]
     columns += ["orientations", "disabled"]
-    table(columns, [[_cell(row[column]) for column in columns] for row in rows])
+    table(columns, _rows(found, columns))
 
 
 @click.command("show")
@@ -52,21 +46,20 @@ def show_command(app: App, name: str, as_json: bool) -> None:
     Example:
       hashmatch lists show c3p
     """
-    from hashmatch.lists.catalog import summary
+    from hashmatch.services import lists
 
-    with app.db.read() as session:
-        one = summary(session, name)
-    about = _about(one, app.settings.match.distance)
-    versions = [_version(row, one) for row in one.versions]
+    one = lists.show(app.ctx, name)
     if as_json:
-        emit_json({**about, "versions": versions, "disabled_entries": dict(one.disabled)})
+        emit_result(one)
         return
-    active = f"version {about['active']} acts" if about["active"] else "no version acts"
-    policy = ", ".join(f"{word} {about[word]}" for word in ("action", "distance", "orientations"))
-    say(f"{name}: {active}; {policy}")
+    active = f"version {one.active} acts" if one.active else "no version acts"
+    say(
+        f"{name}: {active}; action {one.action}, distance {one.distance}, "
+        f"orientations {one.orientations}"
+    )
     columns = ["version", "state", "imported", "by", "source", "entries", "rejected", "sha256"]
-    table(columns, [[_cell(row[column]) for column in columns] for row in versions])
-    for entry, reason in one.disabled.items():
+    table(columns, _rows(one.versions, columns))
+    for entry, reason in one.disabled_entries.items():
         say(f"disabled: {entry} ({reason})")
 
 
@@ -88,79 +81,30 @@ def diff_command(
     Example:
       hashmatch lists diff c3p 6 7
     """
-    from hashmatch.lists.catalog import get_version, summary
-    from hashmatch.lists.differences import ChangeKind, differences
+    from hashmatch.services import lists
 
-    counts = dict.fromkeys(ChangeKind, 0)
-    shown: dict[ChangeKind, list[str]] = {kind: [] for kind in ChangeKind}
-    with app.db.read() as session:
-        one = summary(session, name)
-        before = old or one.list.active_version
-        if before is None:
-            raise click.UsageError("no version is active: say which two to compare")
-        newest = one.newest.version if one.newest is not None else before
-        after = new or newest
-        versions = [get_version(session, name, number) for number in (before, after)]
-        for change in differences(session, *versions):
-            counts[change.kind] += 1
-            if not limit or len(shown[change.kind]) < limit:
-                shown[change.kind].append(change.entry)
+    found = lists.diff(app.ctx, name, old, new, most=limit)
     if as_json:
-        numbers = {kind.value: count for kind, count in counts.items()}
-        ids = {kind.value: entries for kind, entries in shown.items()}
-        emit_json({"name": name, "old": before, "new": after, "counts": numbers, "entries": ids})
+        emit_result(found)
         return
     say(
-        f"{name}: version {before} has {counted(versions[0].entries, 'entry')}, "
-        f"version {after} has {versions[1].entries}"
+        f"{name}: version {found.old} has {counted(found.old_entries, 'entry')}, "
+        f"version {found.new} has {found.new_entries}"
     )
-    for kind, entries in shown.items():
-        say(f"{kind.value}: {counts[kind]}")
+    for kind, entries in found.entries.items():
+        count = found.counts[kind]
+        say(f"{kind.value}: {count}")
         for entry in entries:
             say(f"  {entry}")
-        if counts[kind] > len(entries):
-            say(f"  and {counts[kind] - len(entries)} more (--limit 0 shows all)")
+        if count > len(entries):
+            say(f"  and {count - len(entries)} more (--limit 0 shows all)")
 
 
 READING = (list_command, show_command, diff_command)
 
 
-def _about(one: Summary, distance: int) -> dict[str, Any]:
-    active = one.active
-    return {
-        "name": one.list.name,
-        "active": one.list.active_version,
-        "previous": one.list.previous_version,
-        "newest": one.newest.version if one.newest else None,
-        "entries": active.entries if active else None,
-        "imported": _time(active.imported_at) if active else None,
-        "action": one.list.action,
-        "distance": distance if one.list.distance is None else one.list.distance,
-        "orientations": one.list.orientations,
-        "disabled": len(one.disabled),
-    }
+def _rows(results: Sequence[Any], columns: Sequence[str]) -> list[list[str]]:
+    from hashmatch.services.documents import document
 
-
-def _version(row: ListVersionRow, one: Summary) -> dict[str, Any]:
-    states = {one.list.previous_version: "previous", one.list.active_version: "active"}
-    return {
-        "version": row.version,
-        "state": "removed" if row.removed_at is not None else states.get(row.version),
-        "imported": _time(row.imported_at),
-        "by": row.imported_by,
-        "source": row.source,
-        "format": row.format,
-        "sha256": row.sha256,
-        "entries": row.entries,
-        "hashes": row.algorithms,
-        "rejected": row.rejected,
-        "removed": _time(row.removed_at) if row.removed_at is not None else None,
-    }
-
-
-def _cell(value: Any) -> str:
-    return "-" if value is None else str(value)
-
-
-def _time(at: datetime) -> str:
-    return at.isoformat(timespec="seconds").replace("+00:00", "Z")
+    shown = [[document(getattr(one, column)) for column in columns] for one in results]
+    return [["-" if value is None else str(value) for value in row] for row in shown]

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import getpass
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -56,26 +54,6 @@ def trial_option(command: Command) -> Command:
     )(command)
 
 
-def by_option(command: Command) -> Command:
-    """`--by`, as the argument by."""
-    return click.option("--by", default=_me, help="Who does this. Default: the user logged in.")(
-        command
-    )
-
-
-def _me() -> str:
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError):
-        raise click.UsageError("this user has no name here; say who does this with --by") from None
-
-
-def _operator(app: App) -> None:
-    from hashmatch.access import Role
-
-    app.person(Role.OPERATOR)
-
-
 def _columns(
     _context: click.Context, _option: click.Parameter, given: tuple[str, ...]
 ) -> dict[str, str]:
@@ -107,7 +85,6 @@ def _columns(
     help="Share of bad rows at which all is refused. Default: lists.max_rejected.",
 )
 @click.option("--source", help="Where the file came from, for the record.")
-@by_option
 @pass_app
 def import_command(
     app: App,
@@ -119,7 +96,6 @@ def import_command(
     sha256: str | None,
     max_rejected: float | None,
     source: str | None,
-    by: str,
 ) -> None:
     """Make a new version of the list NAME of what a partner delivered.
 
@@ -142,10 +118,10 @@ def import_command(
     Example:
       hashmatch lists import c3p c3p-2026-11.csv --map "Hash Value=hash"
     """
-    _operator(app)
     from hashmatch.lists.formats import Format
-    from hashmatch.lists.imports import Delivery, import_list
+    from hashmatch.lists.imports import Delivery
     from hashmatch.model import Algorithm
+    from hashmatch.services import lists
 
     delivery = Delivery(
         _spread(files),
@@ -155,8 +131,7 @@ def import_command(
         sha256,
         source,
     )
-    limit = app.settings.lists.max_rejected if max_rejected is None else max_rejected
-    done = import_list(app.db, app.names, name, delivery, by=by, at=_now(), max_rejected=limit)
+    done = lists.import_version(app.ctx, name, delivery, max_rejected=max_rejected)
     _tell_import(done, told=format_ is None)
 
 
@@ -200,10 +175,9 @@ def _tell_import(done: Imported, *, told: bool) -> None:
 @click.argument("version", type=click.IntRange(min=1))
 @click.option("--accept-shrink", is_flag=True, help="Although it lost many entries.")
 @trial_option
-@by_option
 @pass_app
 def activate_command(
-    app: App, name: str, version: int, accept_shrink: bool, accept_trial: bool, by: str
+    app: App, name: str, version: int, accept_shrink: bool, accept_trial: bool
 ) -> None:
     """Let a version act from the next run on.
 
@@ -213,21 +187,10 @@ def activate_command(
     Example:
       hashmatch lists activate c3p 2
     """
-    _operator(app)
-    from hashmatch.lists.activation import activate
-    from hashmatch.runs.trial import trial
+    from hashmatch.services import lists
 
-    change = activate(
-        app.db,
-        name,
-        version,
-        by=by,
-        at=_now(),
-        max_shrink=app.settings.lists.max_shrink,
-        accept_shrink=accept_shrink,
-        trial=trial(app.db, app.settings),
-        max_trial=app.settings.match.breaker_share,
-        accept_trial=accept_trial,
+    change = lists.activate(
+        app.ctx, name, version, accept_shrink=accept_shrink, accept_trial=accept_trial
     )
     if not change.changed:
         say(f"{name}: version {version} is active already.")
@@ -253,19 +216,17 @@ def _tell_active(change: Change) -> None:
 
 @lists_command.command("deactivate")
 @click.argument("name")
-@by_option
 @pass_app
-def deactivate_command(app: App, name: str, by: str) -> None:
+def deactivate_command(app: App, name: str) -> None:
     """Stop a list from acting; its versions are kept.
 
     \b
     Example:
       hashmatch lists deactivate c3p
     """
-    _operator(app)
-    from hashmatch.lists.activation import deactivate
+    from hashmatch.services import lists
 
-    change = deactivate(app.db, name, by=by, at=_now())
+    change = lists.deactivate(app.ctx, name)
     say(f"{name}: no version is active.")
     tell(f"To have version {change.previous} act again: hashmatch lists rollback {name}")
 
@@ -294,13 +255,9 @@ def remove_command(
       hashmatch lists remove c3p 6 --reason "superseded by 7 and 8"
       hashmatch lists remove old-partner --reason "the agreement ended"
     """
-    from hashmatch.access import Role
-    from hashmatch.lists.removal import remove
+    from hashmatch.services import lists
 
-    by = app.person(Role.OPERATOR)
-    done = remove(
-        app.db, name, version, reason=reason, by=by, at=_now(), accept_active=accept_active
-    )
+    done = lists.remove(app.ctx, name, version, reason=reason, accept_active=accept_active)
     which = ", ".join(map(str, done.versions))
     what = "version" if len(done.versions) == 1 else "versions"
     say(f"{name}: {what} {which} removed, {counted(done.entries, 'entry')}.")
@@ -311,9 +268,8 @@ def remove_command(
 @lists_command.command("rollback")
 @click.argument("name")
 @trial_option
-@by_option
 @pass_app
-def rollback_command(app: App, name: str, accept_trial: bool, by: str) -> None:
+def rollback_command(app: App, name: str, accept_trial: bool) -> None:
     """Go back to the version that acted before.
 
     It is tried as `activate` does, and refused only if it matches too much and more than what acts now.
@@ -322,19 +278,9 @@ def rollback_command(app: App, name: str, accept_trial: bool, by: str) -> None:
     Example:
       hashmatch lists rollback c3p
     """
-    _operator(app)
-    from hashmatch.lists.activation import rollback
-    from hashmatch.runs.trial import trial
+    from hashmatch.services import lists
 
-    change = rollback(
-        app.db,
-        name,
-        by=by,
-        at=_now(),
-        trial=trial(app.db, app.settings),
-        max_trial=app.settings.match.breaker_share,
-        accept_trial=accept_trial,
-    )
+    change = lists.rollback(app.ctx, name, accept_trial=accept_trial)
     _tell_active(change)
 
 
@@ -342,19 +288,17 @@ def rollback_command(app: App, name: str, accept_trial: bool, by: str) -> None:
 @click.argument("name")
 @click.argument("entry")
 @click.option("--reason", required=True, help="Why it must not act. Kept in the audit log.")
-@by_option
 @pass_app
-def disable_command(app: App, name: str, entry: str, reason: str, by: str) -> None:
+def disable_command(app: App, name: str, entry: str, reason: str) -> None:
     """Keep one entry from acting, in this and all later versions.
 
     \b
     Example:
       hashmatch lists disable c3p img-1 --reason "matches our logo; told C3P"
     """
-    _operator(app)
-    from hashmatch.lists.disabled import disable
+    from hashmatch.services import lists
 
-    kept = disable(app.db, app.names, name, entry, reason=reason, by=by, at=_now())
+    kept = lists.disable(app.ctx, name, entry, reason=reason)
     say(f"{name}: {kept} does not act from the next run on.")
 
 
@@ -362,30 +306,17 @@ def disable_command(app: App, name: str, entry: str, reason: str, by: str) -> No
 @click.argument("name")
 @click.argument("entry")
 @trial_option
-@by_option
 @pass_app
-def enable_command(app: App, name: str, entry: str, accept_trial: bool, by: str) -> None:
+def enable_command(app: App, name: str, entry: str, accept_trial: bool) -> None:
     """Let a disabled entry act again. The active version is tried with it first.
 
     \b
     Example:
       hashmatch lists enable c3p img-1
     """
-    _operator(app)
-    from hashmatch.lists.disabled import enable
-    from hashmatch.runs.trial import trial
+    from hashmatch.services import lists
 
-    done = enable(
-        app.db,
-        app.names,
-        name,
-        entry,
-        by=by,
-        at=_now(),
-        trial=trial(app.db, app.settings),
-        max_trial=app.settings.match.breaker_share,
-        accept_trial=accept_trial,
-    )
+    done = lists.enable(app.ctx, name, entry, accept_trial=accept_trial)
     say(f"{name}: {done.entry} acts from the next run on, if the active version has it.")
     tell_trial(done.trial)
 
@@ -404,7 +335,6 @@ def enable_command(app: App, name: str, entry: str, accept_trial: bool, by: str)
     help="Compare clips as they are and mirrored (new lists), or also turned.",
 )
 @trial_option
-@by_option
 @pass_app
 def set_command(
     app: App,
@@ -413,7 +343,6 @@ def set_command(
     distance: str | None,
     orientations: str | None,
     accept_trial: bool,
-    by: str,
 ) -> None:
     """Say what a match on a list does, how near is near enough, and whether turned copies are found.
 
@@ -428,28 +357,21 @@ def set_command(
       hashmatch lists set c3p --action review --distance 31
       hashmatch lists set c3p --orientations all
     """
-    _operator(app)
-    from hashmatch.lists.activation import set_policy
     from hashmatch.model import Action, Orientations
-    from hashmatch.runs.trial import trial
+    from hashmatch.services import lists
 
     if (action, distance, orientations) == (None, None, None):
         raise click.UsageError("say what to set: --action, --distance or --orientations")
     by_default = distance == "default"
     bits = None if distance is None or by_default else _distance(distance)
-    acting = set_policy(
-        app.db,
+    acting = lists.set_policy(
+        app.ctx,
         name,
-        by=by,
-        at=_now(),
-        trial=trial(app.db, app.settings),
-        near=app.settings.match.distance,
-        max_trial=app.settings.match.breaker_share,
-        accept_trial=accept_trial,
         action=Action(action) if action else None,
         distance=bits,
         default_distance=by_default,
         orientations=Orientations(orientations) if orientations else None,
+        accept_trial=accept_trial,
     )
     near = app.settings.match.distance if acting.distance is None else acting.distance
     say(
@@ -463,7 +385,3 @@ def _distance(given: str) -> int:
     if not (given.isascii() and given.isdecimal() and int(given) <= 31):
         raise click.BadParameter("a whole number from 0 to 31, or `default`", param_hint="distance")
     return int(given)
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import inspect
 import json
 import shutil
+import sqlite3
 import subprocess
 from pathlib import Path
 
@@ -14,12 +16,13 @@ import pytest
 from click.testing import CliRunner, Result
 from lists_parts import BRIDGE, MD5, images, pdq_hash, write_csv
 
-from hashmatch.access import RoleMissing
+from hashmatch.access import RoleMissing, account
 from hashmatch.audit.keys import create_keys
 from hashmatch.cli.lists import lists_command
 from hashmatch.cli.main import cli
 from hashmatch.lists.removal import StillActs
 from hashmatch.lists.trust import DigestDiffers, ListRejected, ListShrank, ListWithoutEntries
+from hashmatch.services.lists import NothingToCompare
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -56,7 +59,7 @@ def operator(tmp_path, sqlite_template) -> Operator:
 
 
 def test_a_list_goes_from_file_to_action_and_back(operator):
-    imported = operator.receives(10, "--by", "alice")
+    imported = operator.receives(10)
     assert "c3p: version 1 imported, 10 entries (10 pdq), 0 of 10 rows rejected." in imported.stdout
     assert "The format is csv." in imported.stderr
     assert "hashmatch lists activate c3p 1" in imported.stderr
@@ -71,7 +74,7 @@ def test_a_list_goes_from_file_to_action_and_back(operator):
 
 
 def test_what_is_there_can_be_read_by_people_and_programs(operator):
-    operator.receives(10, "--by", "alice", "--source", "mail of 22 November")
+    operator.receives(10, "--source", "mail of 22 November")
     operator.does("activate", "c3p", "1")
     operator.does("disable", "c3p", "img-3", "--reason", "our logo")
     operator.does("set", "c3p", "--action", "review", "--distance", "20")
@@ -81,11 +84,25 @@ def test_what_is_there_can_be_read_by_people_and_programs(operator):
     shown = operator.reads("show", "c3p")
     assert shown["disabled_entries"] == {"img-3": "our logo"}
     (version,) = shown["versions"]
-    assert (version["by"], version["source"]) == ("alice", "mail of 22 November")
+    assert (version["by"], version["source"]) == (account(), "mail of 22 November")
     assert version["sha256"] == hashlib.sha256((operator.home / "c3p.csv").read_bytes()).hexdigest()
     assert version["imported"].endswith("Z")
     assert "c3p" in operator.does("list").stdout
     assert "disabled: img-3 (our logo)" in operator.does("show", "c3p").stdout
+
+
+def test_promise_3_who_did_it_is_the_account_and_nothing_that_was_claimed(operator, monkeypatch):
+    for variable in ("LOGNAME", "USER", "LNAME", "USERNAME"):  # what getpass believes
+        monkeypatch.setenv(variable, "mallory")
+    operator.receives(10)
+    operator.does("activate", "c3p", "1")
+    assert operator.reads("show", "c3p")["versions"][0]["by"] == account()
+    assert operator.types("deactivate", "c3p", "--by", "alice").exit_code == 2
+    with contextlib.closing(sqlite3.connect(operator.home / "hashmatch.db")) as db:
+        people = {
+            value for (value,) in db.execute("select value from opening where kind = 'person'")
+        }
+    assert people == {account()}
 
 
 def test_an_installation_without_lists_says_what_to_do(operator):
@@ -258,7 +275,9 @@ def test_versions_are_compared_without_hashes(operator):
 
 def test_comparing_needs_an_active_version_or_two_numbers(operator):
     operator.receives(10)
-    assert operator.types("diff", "c3p").exit_code == 2
+    refused = operator.types("diff", "c3p").exception
+    assert isinstance(refused, NothingToCompare)
+    assert refused.exit_code == 2
     assert operator.types("diff", "c3p", "1", "1").exit_code == 0
 
 
