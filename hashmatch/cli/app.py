@@ -11,7 +11,7 @@ import contextlib
 import io
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from functools import cached_property
@@ -23,8 +23,6 @@ import click
 from hashmatch.errors import StorageError
 
 if TYPE_CHECKING:
-    from sqlalchemy.orm import InstrumentedAttribute
-
     from hashmatch.access import Role
     from hashmatch.audit.names import KeyedNames
     from hashmatch.config import Settings
@@ -32,9 +30,6 @@ if TYPE_CHECKING:
     from hashmatch.services.context import Context
 
 Command = TypeVar("Command", bound=Callable[..., Any])
-
-# Of the ids that begin as one that was given.
-_MOST_SHOWN = 5
 
 _LOUDER = "hashmatch.louder"
 
@@ -92,32 +87,21 @@ class App:
 
     def case(self, given: str) -> str:
         """The id of the case that is meant: the only one that begins so, or what was given."""
-        from hashmatch.db.schema import CaseRow
+        from hashmatch.services import ids
 
-        return self._meant(CaseRow.id, given)
+        return ids.case(self.ctx, given)
 
     def review(self, given: str) -> str:
         """As `case`, of a review."""
-        from hashmatch.db.schema import ReviewRow
+        from hashmatch.services import ids
 
-        return self._meant(ReviewRow.id, given)
+        return ids.review(self.ctx, given)
 
     def run(self, given: str) -> str:
         """As `case`, of a run."""
-        from hashmatch.db.schema import RunRow
+        from hashmatch.services import ids
 
-        return self._meant(RunRow.id, given)
-
-    def _meant(self, column: InstrumentedAttribute[str], given: str) -> str:
-        from hashmatch.db.queries import ids_that_begin
-
-        with self.db.read() as session:
-            found = ids_that_begin(session, column, given, _MOST_SHOWN + 1)
-        if len(found) > 1:
-            more = ", …" if len(found) > _MOST_SHOWN else ""
-            some = ", ".join(found[:_MOST_SHOWN]) + more
-            raise click.UsageError(f"{given} begins more than one id, give more of it: {some}")
-        return found[0] if found else given
+        return ids.run(self.ctx, given)
 
 
 pass_app = click.make_pass_decorator(App)
@@ -163,9 +147,14 @@ def emit_json(value: Any) -> None:
 
 def emit_result(result: Any) -> None:
     """What a service returned, as `emit_json` writes it."""
-    from hashmatch.services.documents import document as as_document
-
     emit_json(as_document(result))
+
+
+def as_document(result: Any) -> Any:
+    """What a service returned, as JSON has it."""
+    from hashmatch.services.documents import document
+
+    return document(result)
 
 
 def document(text: str) -> None:
@@ -248,6 +237,11 @@ def cell(value: Any) -> str:
     if isinstance(value, list):
         return ", ".join(map(str, value))
     return "" if value is None else str(value)
+
+
+def cells(results: Iterable[Any], columns: Sequence[str]) -> list[list[str]]:
+    """What services returned, a row each, with these of its fields."""
+    return [[cell(as_document(getattr(one, column))) for column in columns] for one in results]
 
 
 def shown_time(at: datetime | None) -> str | None:

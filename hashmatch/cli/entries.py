@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import click
 
-from hashmatch.cli.app import App, emit_json, json_option, pass_app, say, table
+from hashmatch.cli.app import App, cells, emit_result, json_option, pass_app, say, table
 from hashmatch.cli.lists import tell_trial, trial_option
 from hashmatch.counting import counted
 
@@ -27,29 +25,14 @@ def entries_command(app: App, as_json: bool) -> None:
     Example:
       hashmatch review entries
     """
-    from hashmatch.access import Role
-    from hashmatch.reviews.entry_standing import held
+    from hashmatch.services import entries
 
-    app.person(*Role)
-    with app.db.read() as session:
-        rows = [
-            {
-                "list": one.name.list,
-                "entry": one.name.entry,
-                "standing": one.level.value,
-                "rejected": one.tally.rejected,
-                "confirmed": one.tally.confirmed,
-                "since": one.since.isoformat(timespec="seconds"),
-                "active": one.active,
-            }
-            for one in held(session)
-        ]
+    found = entries.overviews(app.ctx)
     if as_json:
-        emit_json(rows)
+        emit_result(found)
         return
     columns = ["list", "entry", "standing", "rejected", "confirmed", "since", "active"]
-    shown = [[str(row[column]) for column in columns] for row in rows]
-    table(columns, shown, none="No entry is flagged or demoted.")
+    table(columns, cells(found, columns), none="No entry is flagged or demoted.")
 
 
 @click.command("trust")
@@ -68,28 +51,11 @@ def trust_command(app: App, name: str, entry: str, reason: str, accept_trial: bo
       hashmatch review trust c3p img-1 \\
           --reason "the partner corrected it in version 12"
     """
-    from hashmatch.access import Role
-    from hashmatch.freetext import problem_with
-    from hashmatch.lists.activation import try_again
-    from hashmatch.reviews.entry_standing import trust
-    from hashmatch.runs.trial import trial
+    from hashmatch.services import entries
 
-    person = app.person(Role.OPERATOR)
-    problem = problem_with(reason)
-    if problem is not None:
-        raise click.BadParameter(f"it cannot be recorded: {problem}", param_hint="--reason")
-    result = try_again(
-        app.db,
-        name,
-        trial=trial(app.db, app.settings),
-        max_trial=app.settings.match.breaker_share,
-        accept_trial=accept_trial,
-    )
-    with app.db.write() as session:
-        at = datetime.now(UTC)
-        was = trust(session, name, entry, by=person, reason=reason.strip(), at=at)
-    say(f"{name}/{entry} is no longer {was}: it acts by itself from the next run on.")
-    tell_trial(result)
+    done = entries.trust(app.ctx, name, entry, reason=reason, accept_trial=accept_trial)
+    say(f"{name}/{entry} is no longer {done.was}: it acts by itself from the next run on.")
+    tell_trial(done.trial)
 
 
 @click.command("export")
@@ -118,23 +84,7 @@ def export_command(app: App, name: str | None, out: Path, form: str) -> None:
     Example:
       hashmatch review export --list c3p --out c3p-feedback.csv
     """
-    from hashmatch.access import Role
-    from hashmatch.audit import log
-    from hashmatch.audit.commitments import commit_person
-    from hashmatch.lists.catalog import get_list
-    from hashmatch.newfile import new_file
-    from hashmatch.reviews import export
+    from hashmatch.services import entries
 
-    person = app.person(Role.OPERATOR, Role.REVIEWER, Role.CUSTODIAN)
-    with new_file(out) as file:
-        with app.db.write() as session:
-            if name is not None:
-                get_list(session, name)
-            rows = export.feedback(session, name)
-            by = commit_person(session, person)
-            body: dict[str, Any] = {"list": name, "entries": len(rows), "by": by}
-            log.append(session, "review-exported", body, datetime.now(UTC))
-        # Only what is on record is written.
-        text = export.as_json(rows) if form == "json" else export.as_csv(rows)
-        file.write(text.encode())
-    say(f"{counted(len(rows), 'entry')}: {out}")
+    done = entries.export(app.ctx, name, entries.Form(form), out)
+    say(f"{counted(done.entries, 'entry')}: {done.file}")

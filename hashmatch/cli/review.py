@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from hashmatch.cli.app import (
     App,
-    cell,
-    emit_json,
+    as_document,
+    cells,
+    emit_result,
     json_option,
     pass_app,
     say,
     show_details,
-    shown_time,
     table,
     tell,
 )
@@ -25,9 +24,6 @@ from hashmatch.cli.groups import Sections
 from hashmatch.counting import counted
 
 if TYPE_CHECKING:
-    from sqlalchemy.orm import Session
-
-    from hashmatch.db.schema import MatchRow, ReviewRow
     from hashmatch.reviews.entry_standing import EntryName
 
 STATES = ("open", "confirmed", "rejected", "gone")
@@ -72,25 +68,16 @@ def list_command(app: App, name: str | None, state: str, as_json: bool) -> None:
     Example:
       hashmatch review list --list c3p
     """
-    from sqlalchemy import select
+    from hashmatch.reviews.review_record import State
+    from hashmatch.services import reviews
 
-    from hashmatch.access import Role
-    from hashmatch.db.schema import ReviewRow
-
-    app.person(*Role)
-    query = select(ReviewRow).where(ReviewRow.state == state)
-    with app.db.read() as session:
-        found = session.scalars(query.order_by(ReviewRow.opened_at, ReviewRow.id)).all()
-        reviews = [_overview(session, row) for row in found]
-    if name is not None:
-        reviews = [review for review in reviews if name in review["lists"]]
+    found = reviews.overviews(app.ctx, state=State(state), list_name=name)
     if as_json:
-        emit_json(reviews)
+        emit_result(found)
         return
     columns = ["review", "state", "opened_at", "waited", "lists", "categories", "matches"]
     columns += ["clip_key", "why"]
-    rows = [[cell(review[column]) for column in columns] for review in reviews]
-    table(columns, rows, none=f"There is no review that is {state}.")
+    table(columns, cells(found, columns), none=f"There is no review that is {state}.")
 
 
 @review_command.command("show")
@@ -106,23 +93,15 @@ def show_command(app: App, review: str, as_json: bool) -> None:
     Example:
       hashmatch review show review-7hq2k6w4v3mzdpbe
     """
-    from hashmatch.access import Role
-    from hashmatch.audit import log
-    from hashmatch.reviews import review_record
+    from hashmatch.services import reviews
 
-    person = app.person(Role.REVIEWER, Role.CUSTODIAN)
-    review = app.review(review)
-    with app.db.write() as session:
-        log.tree_head(session, lock=True)
-        row = review_record.load(session, review)
-        shown = _details(session, row)
-        review_record.shown(session, row, person, datetime.now(UTC))
+    shown = reviews.show(app.ctx, review)
     if as_json:
-        emit_json(shown)
+        emit_result(shown)
         return
     columns = ["decision", "list", "version", "entry", "category", "kind", "start", "end"]
     columns += ["frames", "standing"]
-    show_details(shown, columns)
+    show_details(as_document(shown), columns)
 
 
 def _entries(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) -> Any:
@@ -163,20 +142,21 @@ def confirm_command(
       hashmatch review confirm review-7hq2k6w4v3mzdpbe
       hashmatch review confirm --entry c3p/img-1
     """
-    from hashmatch.access import Role
-    from hashmatch.services.reviews import Desk
+    from hashmatch.services import reviews as service
 
-    person = app.person(Role.REVIEWER, Role.CUSTODIAN)
     if bool(reviews) == bool(entries):
         raise click.UsageError("name the reviews, or an entry with --entry")
-    desk = Desk(app.settings, app.db)
+    if entries:
+        found = service.by_entry(app.ctx, entries)
+        reviews = found.alone
+        for review in found.mixed:
+            tell(f"{review} stays open: it has matches on other entries too.")
 
     def confirm(given: str) -> None:
-        review = app.review(given)
-        case = desk.confirm(review, app.names, reason=reason, by=person)
-        say(f"{review} is confirmed: {case}")
+        done = service.confirm(app.ctx, given, reason=reason)
+        say(f"{done.review} is confirmed: {done.case}")
 
-    _each(reviews or _alone(app, entries), confirm)
+    _each(reviews, confirm)
     tell("The next run takes what was confirmed; `hashmatch quarantine resume` does so now.")
 
 
@@ -208,52 +188,31 @@ def reject_command(
           --entry c3p/img-1 --reason "a test card"
       hashmatch review reject --entry c3p/img-1 --reason "a test card"
     """
-    from hashmatch.access import Role
-    from hashmatch.reviews import review_record
-    from hashmatch.services.reviews import Desk
+    from hashmatch.services import reviews as service
 
-    person = app.person(Role.REVIEWER, Role.CUSTODIAN)
-    desk = Desk(app.settings, app.db)
     ended: set[str] = set()
     if not reviews:
         if not entries:
             raise click.UsageError("name the reviews, or an entry with --entry")
-        with app.db.read() as session:
-            reviews = tuple(review_record.open_with(session, entries))
+        found = service.by_entry(app.ctx, entries)
+        reviews = (*found.alone, *found.mixed)
 
     def reject(given: str) -> None:
-        review = app.review(given)
-        if review in ended:
+        if given in ended:
             return  # an earlier one had the same bytes
-        done = desk.reject(review, entries, reason=reason, by=person)
+        done = service.reject(app.ctx, given, entries, reason=reason)
         ended.update(done.others)
         if done.left:
             left = counted(done.left, "match is", "matches are")
-            say(f"{review} stays open: {left} to be decided.")
+            say(f"{done.review} stays open: {left} to be decided.")
             return
         outcome = f"the clip is {done.outcome}"
         now = outcome if done.outcome else "the next scan looks at the clip again"
-        say(f"{review} is rejected: {now}.")
+        say(f"{done.review} is rejected: {now}.")
         for other in done.others:
             say(f"{other} is rejected with it: its clip has the same bytes.")
 
     _each(reviews, reject)
-
-
-def _alone(app: App, entries: list[EntryName]) -> list[str]:
-    """The open reviews in which nothing but these entries is left; of the others it is said."""
-    from hashmatch.reviews import review_record
-    from hashmatch.reviews.findings import Finding, pending
-
-    alone = []
-    with app.db.read() as session:
-        for review in review_record.open_with(session, entries):
-            left = pending(session, review_record.load(session, review))
-            if all(Finding.of(match).name in entries for match in left):
-                alone.append(review)
-            else:
-                tell(f"{review} stays open: it has matches on other entries too.")
-    return alone
 
 
 def _each(reviews: Sequence[str], decide: Callable[[str], None]) -> None:
@@ -277,106 +236,6 @@ def _each(reviews: Sequence[str], decide: Callable[[str], None]) -> None:
         tell("Nothing was decided.")
     if refused:
         raise NotAllDecided(refused=counted(refused, "review"), count=len(chosen))
-
-
-def _overview(session: Session, row: ReviewRow) -> dict[str, Any]:
-    from hashmatch.db.schema import ClipRow
-
-    matches = _matches(session, row)
-    return {
-        "review": row.id,
-        "state": row.state,
-        "opened_at": shown_time(row.opened_at),
-        "waited": _waited(row),
-        "lists": sorted({match.list_name for match in matches}),
-        "categories": sorted({match.classification for match in matches if match.classification}),
-        "matches": len(matches),
-        "why": _why(session, row, matches),
-        "run": row.run_id,
-        "clip_key": session.get_one(ClipRow, row.clip_id).key,
-    }
-
-
-def _why(session: Session, row: ReviewRow, matches: Sequence[MatchRow]) -> list[str]:
-    """What the run said of why its matches are no more than for review, a sentence a cause."""
-    from hashmatch.db.queries import work_of
-
-    looked = work_of(session, matches[0].run_id if matches else row.run_id, row.clip_id)
-    return (looked.notes if looked is not None else None) or []
-
-
-def _details(session: Session, row: ReviewRow) -> dict[str, Any]:
-    from hashmatch.db.schema import ClipRow, StandingRow
-    from hashmatch.report.evidence import in_words
-    from hashmatch.reviews.entry_standing import said_of
-    from hashmatch.reviews.findings import Finding, digests_of
-
-    clip = session.get_one(ClipRow, row.clip_id)
-    matches_of = _matches(session, row)
-    digested = digests_of(session, row.clip_id, row.etag)
-    said = said_of(session, row.clip_id, row.etag, digested.sha256 if digested else None)
-    matches = []
-    for match in matches_of:
-        name = Finding.of(match).name
-        standing = session.get(StandingRow, tuple(name))
-        wrong, right = name in said.rejected, name in said.confirmed
-        matches.append(
-            {
-                "decision": "rejected" if wrong else "confirmed" if right else "open",
-                "list": match.list_name,
-                "version": match.version,
-                "entry": match.entry_id,
-                "category": match.classification,
-                "kind": match.kind,
-                "start": round(match.start, 2),
-                "end": round(match.end, 2),
-                "frames": match.frames,
-                "standing": standing.level if standing is not None else "acts",
-                "evidence": in_words(match),
-            }
-        )
-    return {
-        "review": row.id,
-        "state": row.state,
-        "clip_key": clip.key,
-        "platform_id": clip.platform_id,
-        "channel": clip.channel,
-        "opened_at": shown_time(row.opened_at),
-        "waited": _waited(row),
-        "why": _why(session, row, matches_of),
-        "run": row.run_id,
-        "renditions": _renditions(session, clip.rendition_of, row.id),
-        "decided_at": shown_time(row.decided_at),
-        "decided_by": row.decided_by,
-        "reason": row.reason,
-        "matches": matches,
-    }
-
-
-def _matches(session: Session, row: ReviewRow) -> list[MatchRow]:
-    from hashmatch.reviews.findings import found
-
-    return found(session, row.clip_id, row.etag)
-
-
-def _renditions(session: Session, of: str | None, review: str) -> list[str]:
-    """The open reviews of the same clip at other heights."""
-    from sqlalchemy import select
-
-    from hashmatch.db.schema import ClipRow, ReviewRow
-
-    if of is None:
-        return []
-    query = select(ReviewRow.id).join(ClipRow, ClipRow.id == ReviewRow.clip_id)
-    others = (ClipRow.rendition_of == of, ReviewRow.id != review, ReviewRow.state == "open")
-    return list(session.scalars(query.where(*others).order_by(ReviewRow.id)))
-
-
-def _waited(row: ReviewRow) -> str:
-    """Until now, or until it was decided, in days and hours."""
-    seconds = ((row.decided_at or datetime.now(UTC)) - row.opened_at).total_seconds()
-    hours = max(0, int(seconds // 3600))
-    return f"{hours // 24} d {hours % 24} h"
 
 
 for each in (entries_command, trust_command, export_command):

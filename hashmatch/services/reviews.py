@@ -1,256 +1,257 @@
-"""Deciding a review: what a person says becomes the clip's outcome, or its case.
+"""Reviews: what waits for a person, what is known of it, and what the person decides.
 
-    desk = Desk(settings, db)
-    desk.reject("review-…", [], reason="our own logo", by="alice").left
-    desk.confirm("review-…", names, reason="", by="alice")      # the id of the case
+    for one in overviews(ctx, list="c3p"):
+        one.review, one.why
+    reject(ctx, "review-7hq2k6w4v3mzdpbe", reason="our own logo")
+    confirm(ctx, "review-7hq2k6w4v3mzdpbe").case
 
-A confirmed clip is taken into custody by the next run, or by `hashmatch quarantine resume`.
+Looking takes a role in [people]; showing one review and deciding take the role of reviewer or custodian
+and are on the audit log. Nothing that is returned holds a hash or a distance.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
 
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from hashmatch import __version__
+from hashmatch.access import Role
 from hashmatch.audit import log
-from hashmatch.audit.names import KeyedNames
-from hashmatch.clips.open_store import open_store
-from hashmatch.clips.store import ObjectChanged, ObjectNotFound, Store
-from hashmatch.config import Settings
-from hashmatch.custody.case_record import open_case
-from hashmatch.db import fingerprints, ledger, renditions
-from hashmatch.db.ledger import Task
-from hashmatch.db.schema import ClipRow, MatchRow
-from hashmatch.db.session import Database
-from hashmatch.freetext import problem_with, said_back
-from hashmatch.hashing.digests import Digester
-from hashmatch.hashing.packing import FingerprintDamaged
-from hashmatch.hashing.recipes import recipe
-from hashmatch.model import Action, Algorithm, Match, MatchKind, Outcome, Variant, Verdict
+from hashmatch.db.queries import work_of
+from hashmatch.db.schema import ClipRow, MatchRow, ReviewRow, StandingRow
+from hashmatch.report.evidence import in_words
 from hashmatch.reviews import review_record
-from hashmatch.reviews.entry_standing import EntryName
-from hashmatch.reviews.findings import Digested, Finding, digests_of, pending
-from hashmatch.reviews.review_record import ReviewError
-from hashmatch.runs.job import now
-from hashmatch.scanning.config import ScanConfig
-from hashmatch.scanning.decision import verdict_of
+from hashmatch.reviews.entry_standing import EntryName, Level, said_of
+from hashmatch.reviews.findings import Finding, digests_of, found, pending
+from hashmatch.reviews.review_record import State
+from hashmatch.services import ids
+from hashmatch.services.context import Context
+from hashmatch.services.review_decisions import Desk, Rejected
 
-
-class ReasonRefused(ReviewError):
-    message = "{review}: the reason cannot be recorded: {problem}."
-    remedy = "It is shown to people and kept on record. Say in a few words why the match is wrong."
-
-
-class NotInReview(ReviewError):
-    message = "{review}: it has no match on {entry} that is to be decided."
-    remedy = "`hashmatch review show {review}` shows what there is."
-
-
-class ClipGone(ReviewError):
-    message = "{review}: the clip {what} since it was looked at, so nothing was decided."
-    remedy = "The review is closed. What is there now is looked at by the next scan."
-
-
-class Rejected(NamedTuple):
-    """What came of a rejection. left: matches that are still to be decided; outcome: of the clip, None
-    where the next scan says it; others: reviews of the same bytes that ended with it."""
-
-    left: int
-    outcome: Outcome | None
-    others: tuple[str, ...]
-
-
-class _Current(NamedTuple):
-    """The version that a review is about, and its bytes' digest, if it was read whole."""
-
-    clip_id: int
-    key: str
-    etag: str
-    digested: Digested | None
+DECIDERS = (Role.REVIEWER, Role.CUSTODIAN)
 
 
 @dataclass(frozen=True, slots=True)
-class Desk:
-    """Where reviewers decide. by: the person who does."""
+class ReviewOverview:
+    """A review in a list. waited: until now, or until it was decided, in days and hours; lists,
+    categories: of its matches, `matches` of them; why: what the run said of why they are no more than for
+    review, a sentence a cause."""
 
-    settings: Settings
-    db: Database
-
-    def reject(
-        self, review: str, entries: Collection[EntryName], *, reason: str, by: str
-    ) -> Rejected:
-        """These matches are wrong, or all of them where none are named.
-
-        When none is left, the clip gets the outcome that what is stored of it gives, without a look;
-        where that cannot be said, it is due for a scan. Raises NoSuchReview, NotOpen, ReasonRefused,
-        NotInReview.
-        """
-        reason = self._checked(review, reason)
-        with self.db.write() as session:
-            log.tree_head(session, lock=True)
-            row = review_record.load_open(session, review)
-            open_now = pending(session, row)
-            wrong = _chosen(review, open_now, entries)
-            clip = session.get_one(ClipRow, row.clip_id)
-            digested = digests_of(session, clip.id, row.etag)
-            ended = review_record.reject(
-                session,
-                clip,
-                row.etag,
-                digested.sha256 if digested else None,
-                [Finding.of(match) for match in wrong],
-                of=row.id,
-                by=by,
-                reason=reason,
-                rules=self.settings.review,
-                at=now(),
-                decide=lambda clip, at: self._decide_again(session, clip, at),
-            )
-            left = len(open_now) - len(wrong)
-            said = left or clip.retry_at is not None or clip.outcome is None
-            others = tuple(each.id for each in ended if each.id != row.id)
-            return Rejected(left, None if said else Outcome(clip.outcome or ""), others)
-
-    def confirm(self, review: str, names: KeyedNames, *, reason: str, by: str) -> str:
-        """All matches that are left are right: a case is opened. Returns its id.
-
-        Reads the clip, pinned to its version, if it was not read whole before. Raises ClipGone,
-        NoSuchReview, NotOpen, StorageError.
-        """
-        if reason:
-            reason = self._checked(review, reason)
-        current = self._current(review)
-        try:
-            digested = self._digested(open_store(self.settings.clips, self.settings.home), current)
-        except (ObjectChanged, ObjectNotFound) as error:
-            what = "vanished" if isinstance(error, ObjectNotFound) else "changed"
-            self._gone(review, what)
-            raise ClipGone(review=review, what=what) from None
-        case = self._take(review, names, current, digested, reason, by)
-        if case is None:
-            raise ClipGone(review=review, what="changed")
-        return case
-
-    def _checked(self, review: str, reason: str) -> str:
-        problem = problem_with(reason)
-        if problem is not None:
-            raise ReasonRefused(review=said_back(review), problem=problem)
-        return reason.strip()
-
-    def _current(self, review: str) -> _Current:
-        with self.db.read() as session:
-            row = review_record.load_open(session, review)
-            clip = session.get_one(ClipRow, row.clip_id)
-            digested = digests_of(session, clip.id, row.etag)
-            return _Current(clip.id, clip.key, row.etag, digested)
-
-    def _digested(self, store: Store, current: _Current) -> Digested:
-        """Of the version that was looked at. Raises ObjectChanged, ObjectNotFound, StorageError."""
-        if store.head(current.key).etag != current.etag:
-            raise ObjectChanged(url=store.url, key=current.key)
-        if current.digested is not None:
-            return current.digested
-        digester, size = Digester(), 0
-        for chunk in store.read(current.key, current.etag):
-            digester.update(chunk)
-            size += len(chunk)
-        return Digested(digester.result().sha256, size)
-
-    def _gone(self, review: str, what: str) -> None:
-        with self.db.write() as session:
-            log.tree_head(session, lock=True)
-            review_record.end_gone(session, review_record.load_open(session, review), what, now())
-
-    def _take(
-        self,
-        review: str,
-        names: KeyedNames,
-        current: _Current,
-        digested: Digested,
-        reason: str,
-        by: str,
-    ) -> str | None:
-        """The case, or None where a run has seen another version meanwhile."""
-        settings, at = self.settings, now()
-        with self.db.write() as session:
-            log.tree_head(session, lock=True)
-            row = review_record.load_open(session, review)
-            clip = session.get_one(ClipRow, current.clip_id)
-            if clip.etag != row.etag:
-                review_record.end_gone(session, row, "changed", at)
-                return None
-            matches = pending(session, row)
-            case = open_case(
-                session,
-                names,
-                run_id=row.run_id,
-                clip=clip,
-                sha256=digested.sha256,
-                size=digested.size,
-                matches=[_as_match(match) for match in matches],
-                siblings=(),
-                software=f"hashmatch {__version__}",
-                at=at,
-            )
-            review_record.confirm(
-                session,
-                row,
-                clip,
-                digested.sha256,
-                [Finding.of(match) for match in matches],
-                case=case,
-                by=by,
-                reason=reason,
-                rules=settings.review,
-                at=at,
-            )
-            renditions.doubt_siblings(session, (Task(0, clip.id, ledger.as_clip(clip)),), at)
-            return case
-
-    def _decide_again(self, session: Session, clip: ClipRow, at: datetime) -> Verdict | None:
-        """The outcome without any match, from what is stored; else the clip is due for a scan.
-
-        So is one that had fallen short in another way too, or that has changed meanwhile.
-        """
-        stored = None
-        if clip.reason is None and clip.retry_at is None and clip.scanned_etag == clip.etag:
-            try:
-                stored = fingerprints.load(session, clip.id, {recipe(Algorithm.PDQ)})
-            except FingerprintDamaged:
-                stored = None
-        if stored is None:
-            return review_record.look_again(clip, at)
-        verdict = verdict_of(stored, (), ScanConfig.of(self.settings))
-        clip.outcome, clip.reason = verdict.outcome, verdict.reason
-        return verdict
+    review: str
+    state: State
+    opened_at: datetime
+    waited: str
+    lists: tuple[str, ...]
+    categories: tuple[str, ...]
+    matches: int
+    why: tuple[str, ...]
+    run: str
+    clip_key: str
 
 
-def _chosen(review: str, matches: list[MatchRow], entries: Collection[EntryName]) -> list[MatchRow]:
-    named = {Finding.of(match).name for match in matches}
-    for entry in entries:
-        if entry not in named:
-            raise NotInReview(review=review, entry=said_back(str(entry)))
-    return [match for match in matches if not entries or Finding.of(match).name in entries]
+@dataclass(frozen=True, slots=True)
+class ReviewMatch:
+    """A match that is or was to be decided.
+
+    decision: `open`, `confirmed` or `rejected`; start, end: seconds in the clip; frames: how many agree;
+    standing: of the entry; evidence: sentences for a reviewer.
+    """
+
+    decision: str
+    list: str
+    version: int
+    entry: str
+    category: str | None
+    kind: str
+    start: float
+    end: float
+    frames: int
+    standing: Level
+    evidence: tuple[str, ...]
 
 
-def _as_match(row: MatchRow) -> Match:
-    """What a case says of a match. The evidence stays with the row."""
-    return Match(
-        list=row.list_name,
-        version=row.version,
-        entry=row.entry_id,
-        kind=MatchKind(row.kind),
-        action=Action(row.action),
-        distance=row.distance,
-        start=row.start,
-        end=row.end,
-        frames=row.frames,
-        variant=Variant(row.variant),
-        algorithm=Algorithm(row.algorithm),
-        classification=row.classification,
+@dataclass(frozen=True, slots=True)
+class ReviewDetails:
+    """All that is known of a review. renditions: open reviews of the same clip at other heights."""
+
+    review: str
+    state: State
+    clip_key: str
+    platform_id: str | None
+    channel: str | None
+    opened_at: datetime
+    waited: str
+    why: tuple[str, ...]
+    run: str
+    renditions: tuple[str, ...]
+    decided_at: datetime | None
+    decided_by: str | None
+    reason: str | None
+    matches: tuple[ReviewMatch, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Confirmed:
+    review: str
+    case: str
+
+
+class ByEntry(NamedTuple):
+    """Open reviews with a match on some entries: those in which nothing else is left, and the others."""
+
+    alone: tuple[str, ...]
+    mixed: tuple[str, ...]
+
+
+def overviews(
+    ctx: Context, *, state: State = State.OPEN, list_name: str | None = None
+) -> tuple[ReviewOverview, ...]:
+    """The reviews in a state, the oldest first; list_name: only those with a match on this list.
+
+    Raises RoleMissing.
+    """
+    ctx.permitted(*Role)
+    query = select(ReviewRow).where(ReviewRow.state == state)
+    with ctx.db.read() as session:
+        rows = session.scalars(query.order_by(ReviewRow.opened_at, ReviewRow.id)).all()
+        listed = [_overview(session, row, ctx.now()) for row in rows]
+    return tuple(one for one in listed if list_name is None or list_name in one.lists)
+
+
+def show(ctx: Context, given: str) -> ReviewDetails:
+    """A review; that it was shown goes on the audit log. given: its id, or how it begins.
+
+    Raises RoleMissing, NoSuchReview, IdAmbiguous.
+    """
+    by = ctx.permitted(*DECIDERS)
+    review = ids.review(ctx, given)
+    with ctx.db.write() as session:
+        log.tree_head(session, lock=True)
+        row = review_record.load(session, review)
+        shown = _details(session, row, ctx.now())
+        review_record.shown(session, row, by, ctx.now())
+    return shown
+
+
+def confirm(ctx: Context, given: str, *, reason: str = "") -> Confirmed:
+    """The matches that are left are right: a case is opened, and the next run takes the clip.
+
+    Raises RoleMissing, ReviewError, StorageError.
+    """
+    by = ctx.permitted(*DECIDERS)
+    review = ids.review(ctx, given)
+    case = Desk(ctx.settings, ctx.db).confirm(review, ctx.names, reason=reason, by=by)
+    return Confirmed(review, case)
+
+
+def reject(
+    ctx: Context, given: str, entries: Collection[EntryName] = (), *, reason: str
+) -> Rejected:
+    """These matches are wrong, or all of them where none are named: they never come back for the bytes.
+
+    Raises RoleMissing, ReviewError.
+    """
+    by = ctx.permitted(*DECIDERS)
+    review = ids.review(ctx, given)
+    return Desk(ctx.settings, ctx.db).reject(review, entries, reason=reason, by=by)
+
+
+def by_entry(ctx: Context, entries: Collection[EntryName]) -> ByEntry:
+    """The open reviews with a match on one of these entries. Raises RoleMissing, NoneOpen."""
+    ctx.permitted(*DECIDERS)
+    alone: list[str] = []
+    mixed: list[str] = []
+    with ctx.db.read() as session:
+        for review in review_record.open_with(session, entries):
+            left = pending(session, review_record.load(session, review))
+            only = all(Finding.of(match).name in entries for match in left)
+            (alone if only else mixed).append(review)
+    return ByEntry(tuple(alone), tuple(mixed))
+
+
+def _overview(session: Session, row: ReviewRow, now: datetime) -> ReviewOverview:
+    matches = found(session, row.clip_id, row.etag)
+    return ReviewOverview(
+        review=row.id,
+        state=State(row.state),
+        opened_at=row.opened_at,
+        waited=_waited(row, now),
+        lists=tuple(sorted({match.list_name for match in matches})),
+        categories=tuple(sorted({m.classification for m in matches if m.classification})),
+        matches=len(matches),
+        why=_why(session, row, matches),
+        run=row.run_id,
+        clip_key=session.get_one(ClipRow, row.clip_id).key,
     )
+
+
+def _details(session: Session, row: ReviewRow, now: datetime) -> ReviewDetails:
+    clip = session.get_one(ClipRow, row.clip_id)
+    matches = found(session, row.clip_id, row.etag)
+    return ReviewDetails(
+        review=row.id,
+        state=State(row.state),
+        clip_key=clip.key,
+        platform_id=clip.platform_id,
+        channel=clip.channel,
+        opened_at=row.opened_at,
+        waited=_waited(row, now),
+        why=_why(session, row, matches),
+        run=row.run_id,
+        renditions=_renditions(session, clip.rendition_of, row.id),
+        decided_at=row.decided_at,
+        decided_by=row.decided_by,
+        reason=row.reason,
+        matches=_matches(session, row, matches),
+    )
+
+
+def _matches(
+    session: Session, row: ReviewRow, matches: Sequence[MatchRow]
+) -> tuple[ReviewMatch, ...]:
+    digested = digests_of(session, row.clip_id, row.etag)
+    said = said_of(session, row.clip_id, row.etag, digested.sha256 if digested else None)
+    shown = []
+    for match in matches:
+        name = Finding.of(match).name
+        standing = session.get(StandingRow, tuple(name))
+        wrong, right = name in said.rejected, name in said.confirmed
+        shown.append(
+            ReviewMatch(
+                decision="rejected" if wrong else "confirmed" if right else "open",
+                list=match.list_name,
+                version=match.version,
+                entry=match.entry_id,
+                category=match.classification,
+                kind=match.kind,
+                start=round(match.start, 2),
+                end=round(match.end, 2),
+                frames=match.frames,
+                standing=Level(standing.level) if standing is not None else Level.ACTS,
+                evidence=tuple(in_words(match)),
+            )
+        )
+    return tuple(shown)
+
+
+def _why(session: Session, row: ReviewRow, matches: Sequence[MatchRow]) -> tuple[str, ...]:
+    looked = work_of(session, matches[0].run_id if matches else row.run_id, row.clip_id)
+    return tuple((looked.notes if looked is not None else None) or ())
+
+
+def _renditions(session: Session, of: str | None, review: str) -> tuple[str, ...]:
+    if of is None:
+        return ()
+    query = select(ReviewRow.id).join(ClipRow, ClipRow.id == ReviewRow.clip_id)
+    others = (ClipRow.rendition_of == of, ReviewRow.id != review, ReviewRow.state == State.OPEN)
+    return tuple(session.scalars(query.where(*others).order_by(ReviewRow.id)))
+
+
+def _waited(row: ReviewRow, now: datetime) -> str:
+    seconds = ((row.decided_at or now) - row.opened_at).total_seconds()
+    hours = max(0, int(seconds // 3600))
+    return f"{hours // 24} d {hours % 24} h"

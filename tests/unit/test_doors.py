@@ -19,15 +19,13 @@ CALLED = {"read", "write", "tree_head", "run_lock", "custody_lock", "append", "p
 CALLED |= {"scalars", "scalar"}
 # Those that do still have policy of their own. A module that is free of it leaves this list.
 WITH_POLICY = {
-    "app",  # the ids that begin as one that was given
+    "app",  # what the others still take roles from
     "approvals",
     "audit",
     "custodians",
-    "entries",
     "proofs",
     "quarantine",
     "report_draft",
-    "review",
     "runs",
     "scan",
     "viewing",
