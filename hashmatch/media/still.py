@@ -95,7 +95,7 @@ class StillReader:
         self.sampling: Sampling | None = Sampling.EVERY
         self.trouble: Reason | None = None
         self.codec = self.container = format.lower()
-        self._whole = is_whole(file, format)
+        self._whole = is_whole(file, format, limits.max_pixels)
         self._file, self._format, self._max_pixels = file, format, limits.max_pixels
         self._image, first = self._open()
         self._first: Image.Image | None = first
