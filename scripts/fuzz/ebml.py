@@ -5,9 +5,10 @@ Source of the layout: RFC 8794 and RFC 9559.
 
 from __future__ import annotations
 
+import math
 import random
 import struct
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from fuzz.mutants import Make, Mutant, Seeds, Unfit, of_one, pick
@@ -20,6 +21,7 @@ _HOLDERS = frozenset(
      0x7373, 0x67C8, 0x114D9B74, 0x4DBB, 0x1A45DFA3)
 )  # fmt: skip
 _UNKNOWN = -1
+_FIRST_TRACK = 0x81  # the video's, as FFmpeg numbers them
 
 
 class Element(NamedTuple):
@@ -76,6 +78,20 @@ def _void(size: int) -> bytes | None:
     return b"\xec\x01" + (size - 9).to_bytes(7, "big") + bytes(size - 9)
 
 
+def begins(data: bytes, gone: Sequence[Element]) -> float:
+    """Seconds from the video's first block to the first that is left without these elements."""
+    times, left, cluster = [], [], 0
+    for one in elements(data):
+        if one.id == CLUSTER_TIME:
+            cluster = int.from_bytes(data[one.body : one.end], "big")
+        elif one.id in (SIMPLE_BLOCK, BLOCK) and data[one.body] == _FIRST_TRACK:
+            (within,) = struct.unpack_from(">h", data, one.body + 1)
+            times.append((cluster + within) / 1000)
+            if not any(other.start <= one.start < other.end for other in gone):
+                left.append(times[-1])
+    return min(left, default=math.inf) - min(times)
+
+
 def void(chance: random.Random, seeds: Seeds) -> Mutant:
     seed = pick(chance, seeds, "mkv")
     found = elements(seed.data)
@@ -86,14 +102,16 @@ def void(chance: random.Random, seeds: Seeds) -> Mutant:
     data = bytearray(seed.data)
     start = chance.randrange(len(fit))
     gone = fit[start : start + chance.choice((1, 1, 2, 5, 20))]
+    done = 0
     for element in gone:
         filler = _void(element.end - element.start)
-        if filler is not None:
+        # What is within another is gone with it, and would be written over that one's size.
+        if filler is not None and element.start >= done:
             data[element.start : element.end] = filler
+            done = element.end
     names = sorted({f"{e.id:X}" for e in gone})
-    return of_one(
-        seed, data, f"{len(gone)} of {names} made void at {gone[0].start}", keeps_time=True
-    )
+    note = f"{len(gone)} of {names} made void at {gone[0].start}"
+    return of_one(seed, data, note, keeps_time=True, begins=begins(seed.data, gone))
 
 
 def removed(chance: random.Random, seeds: Seeds) -> Mutant:
@@ -101,7 +119,8 @@ def removed(chance: random.Random, seeds: Seeds) -> Mutant:
     seed = pick(chance, seeds, "mkv")
     one = chance.choice([e for e in elements(seed.data) if e.id != SEGMENT])
     data = seed.data[: one.start] + seed.data[one.end :]
-    return of_one(seed, data, f"{one.id:X} at {one.start} removed")
+    note = f"{one.id:X} at {one.start} removed"
+    return of_one(seed, data, note, begins=begins(seed.data, [one]))
 
 
 def repeated(chance: random.Random, seeds: Seeds) -> Mutant:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from fuzz.flv import is_enhanced
 from fuzz.looking import Look, Looks
 from fuzz.mutants import Mutant
 from fuzz.rules import Evidence, Find, before_the_witness, judge
@@ -50,7 +51,10 @@ def evidence(mutant: Mutant, witness: Witness) -> Evidence:
     if mutant.data[4:8] in _BOXED:
         inputs.append(Input(mutant.data, WITHOUT_EDITS))
     shown = witness.look([*inputs, *mutant.others])
-    return Evidence(hashed(shown.frames), shown.complaints, shown.claimed)
+    # Of what it does not know it shows nothing, and complains of each whole file.
+    ignorant = not len(shown.frames) and is_enhanced(mutant.data)
+    complaints = frozenset[str]() if ignorant else shown.complaints
+    return Evidence(hashed(shown.frames), complaints, shown.claimed)
 
 
 def _outcome(look: Look) -> str:

@@ -1,6 +1,6 @@
 """FLV: tags removed, repeated, moved in time; another codec midway.
 
-Source of the layout: Adobe, Video File Format Specification, version 10.1, annex E.
+Source of the layout: Adobe, Video File Format Specification, version 10.1, annex E; Veovera, Enhanced RTMP.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from fuzz.mutants import Make, Mutant, Seeds, of_one, pick
 
 HEADER = 13  # and the size of no tag before the first
 _VIDEO = 9
+_ENHANCED = 0x80
 
 
 class Tag(NamedTuple):
@@ -28,6 +29,15 @@ def tags(data: bytes) -> list[Tag]:
         found.append(Tag(data[at], at, end))
         at = end
     return found
+
+
+def is_enhanced(data: bytes) -> bool:
+    """Whether all its pictures are of codecs that were added to the format in 2023.
+
+    FFmpeg knows them since version 6.1.
+    """
+    video = [tag for tag in tags(data) if tag.kind == _VIDEO] if data.startswith(b"FLV") else []
+    return bool(video) and all(data[tag.start + 11] & _ENHANCED for tag in video)
 
 
 def _pictures(data: bytes) -> list[Tag]:

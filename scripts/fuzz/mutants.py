@@ -11,6 +11,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from fuzz.seeds import Seed
 from fuzz.witness import Input
@@ -27,7 +28,8 @@ class Mutant:
     """seeds: names of all that went into it; note: what was done, in words.
 
     others: what else the witness is to look at, such as what lies behind a picture; keeps_time: times
-    within each seed are as they were; unharmed: nothing was changed; sound: there is sound in it.
+    within each seed are as they were; unharmed: nothing was changed; sound: there is sound in it;
+    begins: seconds of the seed of which nothing is in the file, for its first picture is later.
     """
 
     data: bytes = field(repr=False)
@@ -38,6 +40,7 @@ class Mutant:
     keeps_time: bool = False
     unharmed: bool = False
     sound: bool = False
+    begins: float = 0.0
     kind: str = ""
     number: int = -1
 
@@ -45,7 +48,7 @@ class Mutant:
 Make = Callable[[random.Random, Seeds], Mutant]
 
 
-def of_one(seed: Seed, data: bytes, note: str, **more: bool) -> Mutant:
+def of_one(seed: Seed, data: bytes, note: str, **more: Any) -> Mutant:
     """A change to one seed."""
     return Mutant(bytes(data), seed.suffix, (seed.name,), note, sound=seed.sound, **more)
 

@@ -11,7 +11,8 @@ more than four frames of a video, or one picture of a still or an animation.
 unseen: enough that the witness shows, in any stream, with or without edit lists, or behind the picture,
     was not seen.
 unsaid: enough of a seed was seen neither by us nor by the witness, and the witness complained of the file,
-    as it does not of the seed. A clean cut that no decoder can tell is no find.
+    as it does not of the seed. A clean cut that no decoder can tell is no find; nor do pictures from
+    before the first one that is in the file add to what is lost behind it.
 hole: our own frames' times go on over half a second or more, and three times what usually lies between
     them, while what the seed shows in it was not seen: a player freezes there. What has long gaps
     throughout is a slow stream, and whole. So is an MP4 whose index lists no sample there: a picture's
@@ -86,7 +87,7 @@ def judge(
         new = evidence.complaints.difference(*(truths[seed].complaints for seed in mutant.seeds))
         for first, last in runs(shown & ~seen, truth):
             finds.append(Find("unseen", _said(truth, first, last)))
-        lost = runs(~shown & ~seen, truth)
+        lost = runs(~shown & ~seen & truth.since(mutant.begins), truth)
         if lost and new:
             where = ", ".join(_said(truth, *run) for run in lost)
             finds.append(Find("unsaid", f"{where}; {min(new)}"))

@@ -45,6 +45,10 @@ class Truth:
         nearest = between.argmin(axis=1)
         return np.where(between.min(axis=1) <= SAME, nearest, -1)
 
+    def since(self, seconds: float) -> NDArray[np.bool_]:
+        """(frames,): which of its frames are shown then or later."""
+        return (np.arange(len(self.bits)) + 0.5) * self.seed.step > seconds
+
 
 class SeedUnfit(Exception):
     """The witness does not show of a seed what was drawn."""

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fuzz import joins, pictures, remux, running
+from fuzz import ebml, flv, joins, pictures, remux, running
 from fuzz.damage import unharmed
 from fuzz.examining import Result, evidence, examine
 from fuzz.kinds import KINDS
@@ -279,6 +279,59 @@ def test_a_clean_cut_and_a_slow_stream_are_no_finds(
     assert found(of_one(seed, remux.written([seed], "mp4", begins, {}), "its start")) == set()
     slow = of_one(seed, remux.written([seed], "matroska", keyframes, {}), "its keyframes")
     assert found(slow, spread) == set()
+
+
+def test_what_is_before_a_files_first_picture_adds_nothing_to_what_is_lost_behind_it(
+    seeds: Mapping[str, Seed], found: Found
+) -> None:
+    """A recording joined in its middle begins with pictures that are predicted from none."""
+    seed = seeds["mkv"]
+    parts = ebml.elements(seed.data)
+    cluster = next(part for part in parts if part.id == ebml.CLUSTER)
+    blocks = [part for part in parts if part.id == ebml.SIMPLE_BLOCK]
+
+    def without(one: ebml.Element) -> Mutant:
+        data = seed.data[: one.start] + seed.data[one.end :]
+        return of_one(seed, data, "removed", begins=ebml.begins(seed.data, [one]))
+
+    assert without(cluster).begins == pytest.approx(0.4)
+    assert found(without(cluster)) == set()
+    assert found(replace(without(cluster), begins=0.0)) == {"unsaid"}
+    assert without(blocks[0]).begins == pytest.approx(0.05)
+    assert found(without(blocks[0])) == {"unsaid"}
+
+
+def test_what_is_within_a_void_element_is_not_written_over_its_size(
+    seeds: Mapping[str, Seed],
+) -> None:
+    for number in numbers(0, 40, "void"):
+        data = made({"mkv": seeds["mkv"]}, KINDS, 1, number).data
+        for one in ebml.elements(data):
+            width = one.body - one.size_at
+            size = int.from_bytes(data[one.size_at : one.body], "big") - (1 << 7 * width)
+            assert one.end - one.body == size, number
+
+
+def test_a_witness_that_does_not_know_a_format_tells_nothing_of_it(
+    tmp_path: Path, seeds: Mapping[str, Seed], witness: Witness, found: Found
+) -> None:
+    def keyframes(place: int, packet: Any) -> float | None:
+        return 0.0 if packet.is_keyframe else None
+
+    drawn_anew = drawn(tmp_path, ["mp4-vp9"])
+    data = remux.written([drawn_anew["mp4-vp9"]], "flv", keyframes, {})
+    assert flv.is_enhanced(data)
+    mutant = of_one(drawn_anew["mp4-vp9"], data, "VP9 in FLV")
+    with Looker(Settings()) as looker:
+        result = examine(mutant, looker, witness, told(drawn_anew.values(), witness))
+    assert (result.outcome, result.finds) == ("clean", ())
+    # H.264 has always been in the format: that it is not understood is a complaint.
+    damaged = bytearray(remux.written([seeds["mkv"]], "flv", lambda *_: 0.0, {}))
+    for tag in flv.tags(bytes(damaged)):
+        if tag.kind == 9:
+            damaged[tag.start + 11] &= 0xF0
+    assert not flv.is_enhanced(bytes(damaged))
+    assert found(of_one(seeds["mkv"], bytes(damaged), "its codec is none")) == {"unsaid"}
 
 
 def test_an_exception_and_a_crash_are_found(
