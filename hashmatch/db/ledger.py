@@ -10,63 +10,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from sqlalchemy import ColumnElement, delete, func, insert, select, update
 from sqlalchemy.orm import Session
 
 from hashmatch.db.schema import ClipRow, ShardRow, WorkRow
-from hashmatch.model import Clip, Digests, Metadata, Outcome, Reason, Rendition, Verdict
+from hashmatch.model import Clip, Metadata, Outcome, Rendition, Verdict
+from hashmatch.work import LONGEST_WAIT, Retry, Task
 
-LONGEST_WAIT = timedelta(days=1)
 UNSHARDED = -1  # the shard of renditions, until all of them are listed
-
-
-@dataclass(frozen=True, slots=True)
-class Retry:
-    """When a clip whose trouble may pass is looked at again: after wait·2ⁿ, at most `attempts` looks.
-
-    What this host had no room for was not looked at: every run tries it.
-    """
-
-    attempts: int
-    wait: timedelta
-
-    def next(self, looks: int, reason: Reason | None, now: datetime) -> datetime | None:
-        """looks: how often this version was looked at, this time included."""
-        if reason is Reason.SPOOL_FULL:
-            return now
-        if reason is None or not reason.retryable or looks >= self.attempts:
-            return None
-        doubled: timedelta = self.wait * 2 ** min(looks - 1, 20)
-        return now + min(doubled, LONGEST_WAIT)
-
-
-@dataclass(frozen=True, slots=True)
-class Task:
-    """One clip's turn in a run, as it is handed to a worker."""
-
-    work_id: int
-    clip_id: int
-    clip: Clip
-    deaths: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Turn:
-    """What a worker takes at a time: one clip, or all renditions of one.
-
-    remembered: digests of renditions of it that are not in this turn, because storage has them no
-    longer or did not list them.
-    """
-
-    tasks: tuple[Task, ...]
-    remembered: tuple[Digests, ...] = ()
-
-    @property
-    def clips(self) -> tuple[Clip, ...]:
-        return tuple(task.clip for task in self.tasks)
 
 
 def is_due(row: ClipRow, now: datetime) -> bool:

@@ -15,9 +15,10 @@ from datetime import datetime
 from sqlalchemy import case, func, insert, literal, select, update
 from sqlalchemy.orm import Session
 
-from hashmatch.db.ledger import UNSHARDED, Task, Turn, count
+from hashmatch.db.ledger import UNSHARDED, count
 from hashmatch.db.schema import ClipRow, FingerprintRow, WorkRow
 from hashmatch.model import Digests
+from hashmatch.work import Task, Turn
 
 # No platform makes so many of one clip: then the pattern fits what are not renditions.
 MOST_RENDITIONS = 32

@@ -32,7 +32,6 @@ from hashmatch.custody.notify.platform import nobody_told
 from hashmatch.custody.vault import marker
 from hashmatch.custody.vault.store import VaultFailed
 from hashmatch.db import ledger, listings, renditions
-from hashmatch.db.ledger import Retry
 from hashmatch.db.schema import RunRow
 from hashmatch.db.session import Database
 from hashmatch.errors import CanaryFailed, HashmatchError, RunBroken
@@ -59,6 +58,7 @@ from hashmatch.runs.stop import Stop
 from hashmatch.runs.worker import open_worker
 from hashmatch.scanning import canary
 from hashmatch.scanning.decision import rules
+from hashmatch.work import Retry
 
 logger = logging.getLogger(__name__)
 

@@ -10,7 +10,6 @@ from dataclasses import dataclass, field, replace
 
 from hashmatch.audit import log
 from hashmatch.db import ledger, renditions
-from hashmatch.db.ledger import Task, Turn
 from hashmatch.matching.policy import Breaker
 from hashmatch.model import (
     Match,
@@ -25,6 +24,7 @@ from hashmatch.runs.recorder import Recorder
 from hashmatch.runs.review_overrides import Reviewed
 from hashmatch.runs.stop import Stop
 from hashmatch.scanning.scanner import Scanned
+from hashmatch.work import Task, Turn
 
 logger = logging.getLogger(__name__)
 

@@ -28,10 +28,10 @@ from multiprocessing.resource_tracker import ensure_running
 from types import TracebackType
 from typing import Protocol, Self
 
-from hashmatch.db.ledger import Turn
 from hashmatch.errors import HashmatchError
 from hashmatch.model import Clip, Digests
 from hashmatch.scanning.scanner import Scanned
+from hashmatch.work import Turn
 
 logger = logging.getLogger(__name__)
 

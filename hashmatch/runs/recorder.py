@@ -14,12 +14,12 @@ from hashmatch.audit.commitments import commit_clip, commit_version
 from hashmatch.audit.names import KeyedNames
 from hashmatch.custody.case_record import open_case
 from hashmatch.db import fingerprints, ledger, renditions
-from hashmatch.db.ledger import Retry, Task, Turn
 from hashmatch.db.schema import ClipRow, MatchRow, WorkRow
 from hashmatch.model import Fingerprint, Json, Match, Outcome
 from hashmatch.reviews import review_record as reviews
 from hashmatch.runs import shard_record
 from hashmatch.scanning.scanner import Scanned
+from hashmatch.work import Retry, Task, Turn
 
 
 @dataclass(frozen=True, slots=True)

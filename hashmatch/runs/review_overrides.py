@@ -13,13 +13,13 @@ from dataclasses import dataclass, replace
 
 from sqlalchemy.orm import Session
 
-from hashmatch.db.ledger import Turn
 from hashmatch.matching.comparison import MAX_MATCHES
 from hashmatch.model import Action, Fingerprint, Match, Outcome, Verdict
 from hashmatch.reviews.entry_standing import EntryName, demoted, said_of
 from hashmatch.scanning.config import ScanConfig
 from hashmatch.scanning.decision import verdict_of
 from hashmatch.scanning.scanner import Scanned
+from hashmatch.work import Turn
 
 
 @dataclass(frozen=True, slots=True)

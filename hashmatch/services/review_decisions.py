@@ -24,7 +24,6 @@ from hashmatch.clips.store import ObjectChanged, ObjectNotFound, Store
 from hashmatch.config import Settings
 from hashmatch.custody.case_record import open_case
 from hashmatch.db import fingerprints, ledger, renditions
-from hashmatch.db.ledger import Task
 from hashmatch.db.schema import ClipRow, MatchRow
 from hashmatch.db.session import Database
 from hashmatch.freetext import problem_with, said_back
@@ -39,6 +38,7 @@ from hashmatch.reviews.review_record import ReviewError
 from hashmatch.runs.job import now
 from hashmatch.scanning.config import ScanConfig
 from hashmatch.scanning.decision import verdict_of
+from hashmatch.work import Task
 
 
 class ReasonRefused(ReviewError):

@@ -15,11 +15,11 @@ from pathlib import Path
 
 import pytest
 
-from hashmatch.db.ledger import Task, Turn
 from hashmatch.errors import ConfigError
 from hashmatch.model import Clip, Digests, Outcome, Verdict
 from hashmatch.runs.local_executor import Done, Engine, Lost
 from hashmatch.scanning.scanner import Scanned
+from hashmatch.work import Task, Turn
 
 
 @dataclass

@@ -17,11 +17,11 @@ from hashmatch.clips.spool import fetch
 from hashmatch.clips.store import ObjectChanged, ObjectNotFound, Store
 from hashmatch.config import Clips
 from hashmatch.db import ledger
-from hashmatch.db.ledger import Retry
 from hashmatch.db.schema import RunRow
 from hashmatch.db.session import Database
 from hashmatch.model import Outcome, Verdict
 from hashmatch.runs.plan import Plan, Selection, plan_listing
+from hashmatch.work import Retry
 
 BODIES = {"a.mp4": b"one clip", "b.mp4": b"another one"}
 

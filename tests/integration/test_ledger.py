@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hashmatch.db import ledger
-from hashmatch.db.ledger import LONGEST_WAIT, Retry, Task
 from hashmatch.db.schema import ClipRow, RunRow, ShardRow
 from hashmatch.db.session import Database
 from hashmatch.model import Clip, Metadata, Outcome, Reason, Verdict
+from hashmatch.work import LONGEST_WAIT, Retry, Task
 
 NOW = datetime(2026, 11, 22, 3, 0, tzinfo=UTC)
 RETRY = Retry(attempts=3, wait=timedelta(minutes=30))

@@ -10,7 +10,6 @@ import pytest
 from sqlalchemy import select
 
 from hashmatch.db import fingerprints, ledger, renditions
-from hashmatch.db.ledger import Retry, Turn
 from hashmatch.db.renditions import MOST_RENDITIONS, Gathered
 from hashmatch.db.schema import ClipRow, RunRow, WorkRow
 from hashmatch.db.session import Database
@@ -28,6 +27,7 @@ from hashmatch.model import (
 )
 from hashmatch.renditions import Pattern
 from hashmatch.runs.plan import Plan, Selection, plan_listing
+from hashmatch.work import Retry, Task, Turn
 
 NOW = datetime(2026, 11, 22, 3, 0, tzinfo=UTC)
 RETRY = Retry(attempts=3, wait=timedelta(minutes=30))
@@ -277,7 +277,7 @@ def test_renditions_that_a_match_did_not_reach_are_due(db: Database):
         tasks = ledger.lease_shard(session, "r1", "w", NOW)
         assert tasks == []
         rows = session.scalars(select(ClipRow).where(ClipRow.key == A[0])).all()
-        task = ledger.Task(0, rows[0].id, ledger.as_clip(rows[0]))
+        task = Task(0, rows[0].id, ledger.as_clip(rows[0]))
         renditions.doubt_siblings(session, (task,), NOW)
     plan(db, "r2", clips(*A[1:], *B))
     assert turns(db, "r2") == [sorted(A[1:])]

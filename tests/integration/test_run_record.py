@@ -19,7 +19,6 @@ from hashmatch.audit.verification import verify
 from hashmatch.config import Anchors, Settings, Vault, Withdraw
 from hashmatch.config.sections import Database as DatabaseSection
 from hashmatch.custody.host import host_id
-from hashmatch.db.ledger import Turn
 from hashmatch.db.schema import AnchorRow, ClipRow, LeafRow, RunRow
 from hashmatch.db.session import Database
 from hashmatch.errors import CanaryFailed
@@ -34,6 +33,7 @@ from hashmatch.runs.plan import NothingFits, Selection
 from hashmatch.runs.stop import Stop
 from hashmatch.scanning.scanner import Scanned
 from hashmatch.services.doctor import Finding, examine
+from hashmatch.work import Turn
 
 
 class Killed(BaseException):
