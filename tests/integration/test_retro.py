@@ -337,6 +337,8 @@ def test_a_damaged_fingerprint_is_an_alarm_and_due_and_costs_no_other_clip(archi
 class StopAfter:
     """Asked to stop after so many pages."""
 
+    interrupted = False
+
     def __init__(self, pages: int) -> None:
         self._left = pages
 
