@@ -198,9 +198,10 @@ def reject_command(
         reviews = (*found.alone, *found.mixed)
 
     def reject(given: str) -> None:
-        if given in ended:
+        review = app.review(given)
+        if review in ended:
             return  # an earlier one had the same bytes
-        done = service.reject(app.ctx, given, entries, reason=reason)
+        done = service.reject(app.ctx, review, entries, reason=reason)
         ended.update(done.others)
         if done.left:
             left = counted(done.left, "match is", "matches are")

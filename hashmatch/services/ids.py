@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy.orm import InstrumentedAttribute
 
+from hashmatch.access import Role
 from hashmatch.db.queries import ids_that_begin
 from hashmatch.db.schema import CaseRow, ReviewRow, RunRow
 from hashmatch.errors import HashmatchError
@@ -21,18 +22,20 @@ class IdAmbiguous(HashmatchError):
 def case(ctx: Context, given: str) -> str:
     """The id of the case that is meant: the only one that begins so, or what was given.
 
-    Raises IdAmbiguous.
+    Raises RoleMissing, IdAmbiguous.
     """
+    ctx.permitted(*Role)
     return _meant(ctx, CaseRow.id, given)
 
 
 def review(ctx: Context, given: str) -> str:
     """As `case`, of a review."""
+    ctx.permitted(*Role)
     return _meant(ctx, ReviewRow.id, given)
 
 
 def run(ctx: Context, given: str) -> str:
-    """As `case`, of a run."""
+    """As `case`, of a run, which everybody may look at."""
     return _meant(ctx, RunRow.id, given)
 
 

@@ -314,6 +314,18 @@ def test_a_clip_whose_outcome_cannot_be_said_from_what_is_stored_is_due_for_a_sc
     assert (clip.outcome, clip.retry_at is not None) == ("review", True)
 
 
+def test_a_review_that_ended_with_an_earlier_one_is_no_error_however_it_is_named(small):
+    clips = [small.remembers(f"{n}.mp4", NEW) for n in (1, 2)]
+    with small.db.write() as session:
+        same = FingerprintRow.clip_id.in_(clips)
+        session.execute(update(FingerprintRow).where(same).values(sha256="a" * 64))
+    small.lists_anew(e_new=NEW)
+    begin = [small.review(f"{n}.mp4").id[:14] for n in (1, 2)]
+    result = small.types("reject", *begin, "--reason", WHY)
+    assert result.exception is None, result.output
+    assert [small.review(f"{n}.mp4").state for n in (1, 2)] == ["rejected"] * 2
+
+
 def test_open_reviews_of_the_same_bytes_end_together(small):
     first, second = (small.remembers(f"{n}.mp4", NEW) for n in (1, 2))
     third = small.remembers("3.mp4", NEW)
