@@ -270,7 +270,7 @@ def evidence(tmp_path_factory: pytest.TempPathFactory) -> Evidence:
     evidence.run("review", "reject", own, "--reason", "another film", code=26)
     evidence.run("review", "reject", own, "--reason", f"it is {own}", code=26)
     evidence.run("review", "trust", "partner", own, "--reason", "corrected", code=26)
-    evidence.run("review", "trust", "partner", own, "--reason", f"it is {own}", code=2)
+    evidence.run("review", "trust", "partner", own, "--reason", f"it is {own}", code=26)
     evidence.run("review", "export", "--out", str(home / "feedback.csv"))
     evidence.run("lists", "disable", "partner", own, "--reason", f"it is {own}", code=30)
     evidence.run("lists", "disable", "partner", own.upper(), "--reason", "our own opening")
