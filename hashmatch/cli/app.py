@@ -232,16 +232,17 @@ def _width(stream: TextIO) -> int:
         return 80
 
 
-def cell(value: Any) -> str:
-    """A value as a table shows it: lists with commas, nothing as nothing."""
+def cell(value: Any, none: str = "") -> str:
+    """A value as a table shows it: lists with commas, nothing as `none`."""
     if isinstance(value, list):
         return ", ".join(map(str, value))
-    return "" if value is None else str(value)
+    return none if value is None else str(value)
 
 
-def cells(results: Iterable[Any], columns: Sequence[str]) -> list[list[str]]:
+def cells(results: Iterable[Any], columns: Sequence[str], none: str = "") -> list[list[str]]:
     """What services returned, a row each, with these of its fields."""
-    return [[cell(as_document(getattr(one, column))) for column in columns] for one in results]
+    rows = (as_document(one) for one in results)
+    return [[cell(row[column], none) for column in columns] for row in rows]
 
 
 def shown_time(at: datetime | None) -> str | None:

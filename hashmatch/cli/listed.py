@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
-
 import click
 
-from hashmatch.cli.app import App, emit_result, json_option, pass_app, say, table, tell
+from hashmatch.cli.app import App, cells, emit_result, json_option, pass_app, say, table, tell
 from hashmatch.counting import counted
 
 
@@ -32,7 +29,7 @@ def list_command(app: App, as_json: bool) -> None:
         return
     columns = ["name", "active", "newest", "entries", "imported", "action", "distance"]
     columns += ["orientations", "disabled"]
-    table(columns, _rows(found, columns))
+    table(columns, cells(found, columns, none="-"))
 
 
 @click.command("show")
@@ -58,7 +55,7 @@ def show_command(app: App, name: str, as_json: bool) -> None:
         f"orientations {one.orientations}"
     )
     columns = ["version", "state", "imported", "by", "source", "entries", "rejected", "sha256"]
-    table(columns, _rows(one.versions, columns))
+    table(columns, cells(one.versions, columns, none="-"))
     for entry, reason in one.disabled_entries.items():
         say(f"disabled: {entry} ({reason})")
 
@@ -101,10 +98,3 @@ def diff_command(
 
 
 READING = (list_command, show_command, diff_command)
-
-
-def _rows(results: Sequence[Any], columns: Sequence[str]) -> list[list[str]]:
-    from hashmatch.services.documents import document
-
-    shown = [[document(getattr(one, column)) for column in columns] for one in results]
-    return [["-" if value is None else str(value) for value in row] for row in shown]

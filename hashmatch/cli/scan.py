@@ -80,7 +80,8 @@ def scan_command(app: App, dry_run: bool, until: datetime | None, as_json: bool)
       12  no hash list is active, or one is too old
       13  another run is going on
       14  the settings are wrong
-      15  clip storage or the vault is away, or lists far less than before
+      15  clip storage or the vault is away, or lists far less than before; or an
+          anchor or the metrics file could not be written
       16  the database cannot be reached or does not fit this version
       130 ended with Ctrl-C, tidily; the next run takes the rest
     """

@@ -1,6 +1,7 @@
 """A task over an untrusted file, in a process that has nothing and can reach nothing.
 
-    with Sandbox("hashmatch.services.files:look", SandboxLimits(memory_bytes=3 * 2**30)) as sandbox:
+    limits = SandboxLimits(memory_bytes=3 * 2**30)
+    with Sandbox("hashmatch.scanning.decoder_task:hash_frames", limits) as sandbox:
         for header, payload in sandbox.run(file.fileno(), request, deadline_seconds=60):
             ...
 

@@ -1,7 +1,8 @@
 """What an operation works with: settings, database, keyed names, a clock, and who asks for it.
 
-    with Context(settings, access.account()) as ctx:
-        services.lists.activate(ctx, "c3p", 2)
+    ctx = Context(settings, access.account())
+    services.lists.activate(ctx, "c3p", 2)
+    ctx.close()
 
 A service checks the actor's role, opens the transactions, writes the leaves, and returns a frozen
 dataclass. Whoever calls it has one context for each request or command.
@@ -12,8 +13,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import cached_property
-from types import TracebackType
-from typing import Self
 
 from hashmatch import access
 from hashmatch.access import Role
@@ -39,17 +38,6 @@ class Context:
         self.settings = settings
         self.actor = actor
         self.now = clock
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     @cached_property
     def db(self) -> Database:
